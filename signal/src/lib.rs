@@ -1,0 +1,2 @@
+//! A WebRTC signaling node.
+
