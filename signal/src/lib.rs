@@ -1,2 +1,6 @@
 //! A WebRTC signaling node.
 
+pub mod dialect;
+pub mod goodbye;
+pub mod hub;
+pub mod message;

@@ -1,0 +1,155 @@
+//! How it is said: the protocols, one file each, and the table of where each is spoken.
+//!
+//! To add one: write its file, add its line to [`DIALECTS`].
+
+pub mod camus;
+
+use std::collections::BTreeSet;
+
+use crate::message::{Command, Event, Frame, RoomId, Speaker};
+
+/// A wire protocol: translation both ways, and its customs. Has no state of its own: what is known of a connection
+/// is in its [`Speaker`], so that any node can encode for any room.
+pub trait Dialect: Send + Sync {
+    /// Its name: the first part of its rooms' ids, and its label in metrics.
+    fn name(&self) -> &'static str;
+
+    /// What it wants done where protocols differ.
+    fn customs(&self) -> &Customs;
+
+    /// Who knocks? The door that a WebSocket request asks for; `None` where its path names nothing that could be.
+    fn door(&self, knock: &Knock<'_>) -> Option<Door>;
+
+    /// What `speaker` asks for with a text frame. A frame that is none is answered in the protocol's own words, or
+    /// ignored where it has no words for that.
+    fn decode(&self, speaker: &Speaker, text: &str) -> Command;
+
+    /// The frame that tells of `event`; `None` where the protocol has no word for it.
+    fn encode(&self, event: &Event<'_>) -> Option<Frame>;
+
+    /// The answer to a binary frame.
+    fn refuse_binary(&self, speaker: &Speaker, bytes: &[u8]) -> Command;
+}
+
+/// What a dialect wants done where protocols differ.
+#[derive(Debug)]
+pub struct Customs {
+    /// What becomes of a peer whose socket drops.
+    pub away: Away,
+    /// What a peer is called that has not said.
+    pub default_profile: &'static str,
+    /// Whether a peer is listed from its first message on, and not from its connection on.
+    pub listed_by_first_message: bool,
+}
+
+/// What becomes of a peer whose socket drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// It stays in the room for a time of grace, and what is sent to it is held.
+    Parked,
+    /// It leaves at once.
+    Gone,
+}
+
+/// A WebSocket request, before it is answered.
+#[derive(Debug)]
+pub struct Knock<'a> {
+    /// What stood in the path at `{name}`, decoded; empty where the path has no such place.
+    pub name: &'a str,
+    /// The query, as it was written.
+    pub query: &'a str,
+}
+
+/// What a WebSocket request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Door {
+    /// To enter this room, as one of those whom a pass names (a cookie, or this token).
+    Room {
+        /// The room.
+        room: RoomId,
+        /// A pass given in the query.
+        token: Option<String>,
+    },
+}
+
+/// One line of the table: the path of a WebSocket (a `matchit` pattern), and what is spoken there.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// The path.
+    pub path: &'static str,
+    /// The protocol.
+    pub dialect: &'static dyn Dialect,
+}
+
+/// Where each protocol is spoken.
+pub static DIALECTS: &[Row] = &[
+    Row { path: "/room/{name}/ws", dialect: &camus::Camus },
+    Row { path: "/chat/{name}/ws", dialect: &camus::Camus },
+];
+
+/// The names of all dialects, each once.
+pub fn names() -> BTreeSet<&'static str> {
+    DIALECTS.iter().map(|row| row.dialect.name()).collect()
+}
+
+/// The dialect of this name, which is the first part of its rooms' ids.
+pub fn named(name: &str) -> Option<&'static dyn Dialect> {
+    DIALECTS.iter().map(|row| row.dialect).find(|dialect| dialect.name() == name)
+}
+
+/// The deepest nesting of arrays and objects that is carried.
+pub const MAX_DEPTH: usize = 64;
+
+/// Whether the JSON `text` nests deeper than [`MAX_DEPTH`]: a receiver's parser may recurse, and `serde_json` passes
+/// over what it ignores or keeps raw without a limit. One pass over the bytes; `text` need not be valid.
+pub fn too_deep(text: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dialect_is_found_by_its_name() {
+        for row in DIALECTS {
+            assert_eq!(
+                named(row.dialect.name()).map(Dialect::name),
+                Some(row.dialect.name()),
+                "{}",
+                row.path
+            );
+        }
+        assert!(named("morse").is_none());
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings_only() {
+        let nested = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
+        assert!(!too_deep(&nested(MAX_DEPTH)));
+        assert!(too_deep(&nested(MAX_DEPTH + 1)));
+        assert!(!too_deep(&format!("{{\"a\":\"{}\\\"{}\"}}", "[".repeat(500), "{".repeat(500))));
+        assert!(!too_deep(&"[],".repeat(1000)));
+    }
+}

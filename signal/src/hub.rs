@@ -1,0 +1,353 @@
+//! Who hears it: the rooms and peers of this node. Synchronous; time is an argument.
+
+pub mod mailbox;
+pub mod room;
+pub mod session;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::dialect::Dialect;
+use crate::goodbye::Goodbye;
+use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
+
+use mailbox::{Bounds, Full, Letter, Mailbox};
+use room::{Member, News, Room, Snapshot};
+use session::{HandOver, Session};
+
+/// How long this node waits for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// After this silence a peer is asked whether it is still there.
+    pub ask_after: Duration,
+    /// After this silence it is no longer in the room.
+    pub grace: Duration,
+    /// What another node holds for a peer that has come here is waited for this long.
+    pub hand_over: Duration,
+}
+
+/// What became of a letter.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is in its peer's mailbox.
+    Taken,
+    /// Too much waits there already.
+    Full,
+    /// Its peer is on that node.
+    On(NodeId, Letter),
+    /// Its peer is not in the room.
+    Nowhere(Letter),
+}
+
+/// What a peer's silence asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Ask it whether it is there.
+    Ask(RoomId, PeerId),
+    /// End its membership, which it holds by that claim.
+    Remove(RoomId, PeerId, Claim),
+    /// Tell those who sent it these that it does not get them.
+    GiveBack(RoomId, PeerId, Vec<Letter>),
+}
+
+/// A seat that has just been taken.
+#[derive(Debug)]
+pub struct Seated {
+    /// Who speaks from now on.
+    pub speaker: Speaker,
+    /// What it will be told.
+    pub mailbox: Arc<Mailbox>,
+}
+
+/// The rooms and peers of this node.
+#[derive(Debug)]
+pub struct Hub {
+    me: NodeId,
+    bounds: Bounds,
+    patience: Patience,
+    rooms: HashMap<RoomId, Room>,
+    seats: u64,
+}
+
+impl Hub {
+    /// A node without peers.
+    pub fn new(me: NodeId, bounds: Bounds, patience: Patience) -> Self {
+        Self { me, bounds, patience, rooms: HashMap::new(), seats: 0 }
+    }
+
+    /// The room, if one of this node's peers is in it.
+    pub fn room(&self, room: &RoomId) -> Option<&Room> {
+        self.rooms.get(room)
+    }
+
+    /// All rooms with one of this node's peers in it.
+    pub fn rooms(&self) -> impl Iterator<Item = (&RoomId, &Room)> {
+        self.rooms.iter()
+    }
+
+    /// Puts a letter into its peer's mailbox, if the peer is here. In one step: who looked for the mailbox first and
+    /// put it in later could do so after its session has ended.
+    pub fn put(&self, room: &RoomId, peer: &PeerId, letter: Letter) -> Put {
+        let Some(room) = self.rooms.get(room) else { return Put::Nowhere(letter) };
+        if let Some(session) = room.sessions.get(peer) {
+            return match session.mailbox.push(letter) {
+                Ok(()) => Put::Taken,
+                Err(Full) => Put::Full,
+            };
+        }
+        match room.member(peer) {
+            Some(member) if member.node != self.me => Put::On(member.node.clone(), letter),
+            _ => Put::Nowhere(letter),
+        }
+    }
+
+    /// The members of `room` on other nodes.
+    pub fn peers_elsewhere(&self, room: &RoomId) -> BTreeMap<NodeId, Vec<PeerId>> {
+        self.rooms.get(room).map(|room| room.peers_elsewhere(&self.me)).unwrap_or_default()
+    }
+
+    /// The nodes other than this one with members in `room`.
+    pub fn other_nodes(&self, room: &RoomId) -> BTreeSet<NodeId> {
+        self.rooms.get(room).map(|room| room.other_nodes(&self.me)).unwrap_or_default()
+    }
+
+    /// A peer that this node holds, by the claim that the room shows: taken over from a node that is gone, or claimed
+    /// anew. Its session, if it has one here, goes on.
+    pub fn adopt(
+        &mut self,
+        dialect: &'static dyn Dialect,
+        room: &RoomId,
+        peer: &PeerId,
+        snapshot: Snapshot,
+        now: Instant,
+    ) {
+        let known = self.rooms.entry(room.clone()).or_insert_with(|| Room::new(dialect, snapshot.clone()));
+        known.replace(snapshot);
+        let Some(member) = known.member(peer).filter(|member| member.node == self.me).cloned() else {
+            return;
+        };
+        let session = known.sessions.entry(peer.clone()).or_insert_with(|| Session {
+            claim: member.claim,
+            seat: None,
+            mailbox: Arc::new(Mailbox::new(self.bounds)),
+            seen: now,
+            asked: false,
+            coming: false,
+            knows_roster: member.listed,
+            leaving: false,
+            hand_over: None,
+        });
+        session.claim = member.claim;
+    }
+
+    /// Seats a connection as `peer`, whose claim `snapshot` shows as its newest. A connection that had the peer is
+    /// sent away. `moved`: another node has had the peer so far and may hold something for it.
+    pub fn seat(
+        &mut self,
+        dialect: &'static dyn Dialect,
+        room: &RoomId,
+        peer: &PeerId,
+        snapshot: Snapshot,
+        moved: bool,
+        now: Instant,
+    ) -> Seated {
+        self.seats += 1;
+        let seat = Seat(self.seats);
+        let listed = snapshot.member(peer).is_some_and(|member| member.listed);
+        self.adopt(dialect, room, peer, snapshot, now);
+        let until = now + self.patience.hand_over;
+        let bounds = self.bounds;
+        let speaker = Speaker { room: room.clone(), peer: peer.clone(), seat };
+        let Some(session) = self.session_mut(room, peer) else {
+            // The room was read again meanwhile, and somebody else holds the peer: this connection never had it.
+            return Seated { speaker, mailbox: Arc::new(Mailbox::new(bounds)) };
+        };
+        session.seat = Some(seat);
+        session.heard(now);
+        session.coming = !listed;
+        session.leaving = false;
+        if moved {
+            let come = session.hand_over.take().map(|hand_over| hand_over.come).unwrap_or_default();
+            session.hand_over = Some(HandOver { until, come });
+        }
+        session.mailbox.give_to(seat);
+        session.shut_or_open();
+        Seated { speaker, mailbox: session.mailbox.clone() }
+    }
+
+    /// The speaker's own session, as long as its connection holds the peer.
+    pub fn session(&mut self, speaker: &Speaker) -> Result<&mut Session, Goodbye> {
+        let session = self.session_mut(&speaker.room, &speaker.peer);
+        session.filter(|session| session.seat == Some(speaker.seat)).ok_or(Goodbye::Replaced)
+    }
+
+    /// A sign of life from the speaker; whether this is its first word in the room.
+    pub fn heard(&mut self, speaker: &Speaker, now: Instant) -> Result<bool, Goodbye> {
+        let session = self.session(speaker)?;
+        session.heard(now);
+        Ok(session.coming)
+    }
+
+    /// The speaker's connection is gone, and has not written `unsent`: the peer is away from now on, and what was not
+    /// written waits for it; what does not fit comes back. If it was not this connection that had it, all do.
+    pub fn park(
+        &mut self,
+        speaker: &Speaker,
+        unsent: Vec<Letter>,
+    ) -> Result<(Claim, Vec<Letter>), Vec<Letter>> {
+        let Ok(session) = self.session(speaker) else { return Err(unsent) };
+        session.seat = None;
+        Ok((session.claim, session.mailbox.put_back(unsent)))
+    }
+
+    /// `held` was held on another node for a peer that is here now; what does not fit comes back, and all if the peer is
+    /// not here.
+    pub fn handed_over(
+        &mut self,
+        room: &RoomId,
+        peer: &PeerId,
+        held: Vec<Letter>,
+        last: bool,
+    ) -> Result<Vec<Letter>, Vec<Letter>> {
+        let Some(session) = self.session_mut(room, peer) else { return Err(held) };
+        let mut too_much = match &mut session.hand_over {
+            Some(hand_over) => {
+                hand_over.come.extend(held);
+                Vec::new()
+            }
+            None => session.mailbox.put_back(held),
+        };
+        if last {
+            too_much.append(&mut session.end_hand_over());
+        }
+        Ok(too_much)
+    }
+
+    /// Ends a session: what still waited in its mailbox. Its connection, if it has one, gets `last_words` and is sent
+    /// away.
+    pub fn dismiss(
+        &mut self,
+        room: &RoomId,
+        peer: &PeerId,
+        last_words: Option<Frame>,
+        goodbye: Goodbye,
+    ) -> Vec<Letter> {
+        let Some(known) = self.rooms.get_mut(room) else { return Vec::new() };
+        let Some(session) = known.sessions.remove(peer) else { return Vec::new() };
+        let mut held = session.hand_over.map(|hand_over| hand_over.come).unwrap_or_default();
+        held.append(&mut session.mailbox.close(last_words, goodbye));
+        held
+    }
+
+    /// Forgets the room if none of this node's peers is in it any more.
+    pub fn forget_if_empty(&mut self, room: &RoomId) {
+        if self.rooms.get(room).is_some_and(|known| known.sessions.is_empty()) {
+            self.rooms.remove(room);
+        }
+    }
+
+    /// One change of a room that this node knows.
+    pub fn apply(&mut self, room: &RoomId, version: u64, peer: &PeerId, member: Option<Member>) -> News {
+        self.rooms.get_mut(room).map_or(News::Old, |known| known.apply(version, peer, member))
+    }
+
+    /// A room that this node knows, read again; whether it says anything new.
+    pub fn replace(&mut self, room: &RoomId, snapshot: Snapshot) -> bool {
+        self.rooms.get_mut(room).is_some_and(|known| known.replace(snapshot))
+    }
+
+    /// This node's peers in `room` that somebody else holds by now, with the node that does.
+    pub fn superseded(&self, room: &RoomId) -> Vec<(PeerId, Option<NodeId>)> {
+        let Some(known) = self.rooms.get(room) else { return Vec::new() };
+        let peers = known.superseded(&self.me).into_iter();
+        peers.map(|peer| (peer.clone(), known.member(&peer).map(|member| member.node.clone()))).collect()
+    }
+
+    /// Puts `letter` into the mailbox of each of this node's peers in `room`; how many were full.
+    pub fn tell_all(&self, room: &RoomId, letter: &Letter) -> Vec<PeerId> {
+        let Some(known) = self.rooms.get(room) else { return Vec::new() };
+        let tell = |(peer, session): (&PeerId, &Session)| match session.mailbox.push(letter.clone()) {
+            Ok(()) => None,
+            Err(Full) => Some(peer.clone()),
+        };
+        known.sessions.iter().filter_map(tell).collect()
+    }
+
+    /// Tells this node's peers in `room` who is there; not `but`, and not those who have not said anything yet. In one
+    /// step with reading it: a stale roster must not be the last word.
+    pub fn tell_roster(&self, room: &RoomId, but: Option<&PeerId>) {
+        let Some(known) = self.rooms.get(room) else { return };
+        let Some(roster) = known.roster_frame(room) else { return };
+        for (peer, session) in &known.sessions {
+            let listed = known.member(peer).is_some_and(|member| member.listed);
+            if listed && but != Some(peer) {
+                session.mailbox.push_roster(roster.clone());
+            }
+        }
+    }
+
+    /// Whether the membership that `peer` holds by `claim` is still to be ended; and whether it has said `bye`.
+    pub fn is_to_leave(&self, room: &RoomId, peer: &PeerId, claim: Claim, now: Instant) -> Option<bool> {
+        let session = self.rooms.get(room)?.sessions.get(peer)?;
+        let over = session.claim == claim && session.is_over(now, self.patience.grace);
+        over.then_some(session.leaving)
+    }
+
+    /// Every session of this node, to give up what waits.
+    pub fn sessions_mut(&mut self) -> impl Iterator<Item = (&RoomId, &PeerId, &mut Session)> {
+        let rooms = self.rooms.iter_mut();
+        rooms.flat_map(|(id, room)| room.sessions.iter_mut().map(move |(peer, session)| (id, peer, session)))
+    }
+
+    /// Every session of this node.
+    pub fn sessions(&self) -> impl Iterator<Item = (&RoomId, &PeerId, &Session)> {
+        self.rooms
+            .iter()
+            .flat_map(|(id, room)| room.sessions.iter().map(move |(peer, session)| (id, peer, session)))
+    }
+
+    /// Forgets at which versions its rooms are: the directory has lost them, and begins anew.
+    pub fn forget_versions(&mut self) {
+        self.rooms.values_mut().for_each(Room::forget_version);
+    }
+
+    /// How long each of `peers` has been silent: those that this node has.
+    pub fn silence(&self, room: &RoomId, peers: &[PeerId], now: Instant) -> Vec<(PeerId, Duration)> {
+        let Some(known) = self.rooms.get(room) else { return Vec::new() };
+        let session =
+            |peer: &PeerId| Some((peer.clone(), now.duration_since(known.sessions.get(peer)?.seen)));
+        peers.iter().filter_map(session).collect()
+    }
+
+    /// What is due at `now`: whom to ask, whom to remove. Mailboxes that waited for another node for too long are
+    /// opened.
+    pub fn tick(&mut self, now: Instant) -> Vec<Due> {
+        let mut due = Vec::new();
+        for (id, room) in &mut self.rooms {
+            for (peer, session) in &mut room.sessions {
+                if session.hand_over.as_ref().is_some_and(|hand_over| hand_over.until <= now) {
+                    let too_much = session.end_hand_over();
+                    if !too_much.is_empty() {
+                        due.push(Due::GiveBack(id.clone(), peer.clone(), too_much));
+                    }
+                }
+                let silence = now.duration_since(session.seen);
+                if session.is_over(now, self.patience.grace) {
+                    due.push(Due::Remove(id.clone(), peer.clone(), session.claim));
+                } else if silence >= self.patience.ask_after && session.seat.is_some() && !session.asked {
+                    session.asked = true;
+                    due.push(Due::Ask(id.clone(), peer.clone()));
+                }
+            }
+        }
+        due
+    }
+
+    fn session_mut(&mut self, room: &RoomId, peer: &PeerId) -> Option<&mut Session> {
+        self.rooms.get_mut(room)?.sessions.get_mut(peer)
+    }
+}

@@ -1,0 +1,195 @@
+//! A room as this node knows it: who is in it, and on which node.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::session::Session;
+use crate::dialect::Dialect;
+use crate::message::{Claim, Event, Frame, NodeId, PeerId, Profile, RoomId};
+
+/// A peer's membership in a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The node that has its socket, or holds its messages while it is away.
+    pub node: NodeId,
+    /// That node's hold on it.
+    pub claim: Claim,
+    /// The room's version when it first came: the order of arrival.
+    pub born: u64,
+    /// Whether the others know of it.
+    pub listed: bool,
+    /// Whether it has no living socket.
+    pub away: bool,
+    /// What is said of it.
+    pub profile: Profile,
+}
+
+/// What a room was made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its creation number: random, so that a pass for an earlier room of that name opens nothing. 0 for a room that
+    /// was made by entering it, which is open to everybody anyway.
+    pub made: u64,
+    /// What it is called.
+    pub title: String,
+    /// Members at most; 0 for as many as the node's own limit allows.
+    pub limit: u32,
+    /// The hash of its password (PHC string), if it has one.
+    pub password: Option<String>,
+    /// Whether it is listed for everybody.
+    pub public: bool,
+}
+
+impl Record {
+    /// Members at most, where any room may have `max_members`.
+    pub fn most(&self, max_members: u32) -> usize {
+        let most = if self.limit == 0 { max_members } else { self.limit.min(max_members) };
+        most as usize
+    }
+}
+
+/// A room as it was at `version`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Goes up by one with each change of the members.
+    pub version: u64,
+    /// What the room was made with.
+    pub record: Record,
+    /// Its members, in order of arrival.
+    pub members: Vec<(PeerId, Member)>,
+    /// Those of the peers asked about that have left, and may not come back.
+    pub gone: Vec<PeerId>,
+}
+
+impl Snapshot {
+    /// The membership of `peer`.
+    pub fn member(&self, peer: &PeerId) -> Option<&Member> {
+        self.members.iter().find(|(id, _)| id == peer).map(|(_, member)| member)
+    }
+}
+
+/// What became of news about a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It was the next change, and is known now.
+    Applied,
+    /// It was known already.
+    Old,
+    /// A change before it was missed: the room has to be read again.
+    Gap,
+}
+
+/// A room with at least one of its peers on this node.
+pub struct Room {
+    /// What is spoken in it.
+    pub dialect: &'static dyn Dialect,
+    /// This node's own peers in it.
+    pub sessions: HashMap<PeerId, Session>,
+    version: u64,
+    record: Record,
+    members: HashMap<PeerId, Member>,
+}
+
+impl Room {
+    /// The room that `snapshot` shows, without sessions yet.
+    pub fn new(dialect: &'static dyn Dialect, snapshot: Snapshot) -> Self {
+        let members = snapshot.members.into_iter().collect();
+        Self {
+            dialect,
+            sessions: HashMap::new(),
+            version: snapshot.version,
+            record: snapshot.record,
+            members,
+        }
+    }
+
+    /// Takes over what `snapshot` shows, unless something newer is known; whether it is newer than what was known.
+    pub fn replace(&mut self, snapshot: Snapshot) -> bool {
+        let is_newer = snapshot.version > self.version;
+        if snapshot.version >= self.version {
+            self.version = snapshot.version;
+            self.record = snapshot.record;
+            self.members = snapshot.members.into_iter().collect();
+        }
+        is_newer
+    }
+
+    /// One change: `peer` is `member` since `version`, or none any more.
+    pub fn apply(&mut self, version: u64, peer: &PeerId, member: Option<Member>) -> News {
+        if version <= self.version {
+            return News::Old;
+        }
+        let news = if version == self.version + 1 { News::Applied } else { News::Gap };
+        // What a gap hides is read again; until then the newest word is the best one.
+        match member {
+            Some(member) if self.members.get(peer).is_some_and(|known| known.claim > member.claim) => None,
+            Some(member) => self.members.insert(peer.clone(), member),
+            None => self.members.remove(peer),
+        };
+        if news == News::Applied {
+            self.version = version;
+        }
+        news
+    }
+
+    /// Whatever is read next is newer.
+    pub fn forget_version(&mut self) {
+        self.version = 0;
+    }
+
+    /// The membership of `peer`.
+    pub fn member(&self, peer: &PeerId) -> Option<&Member> {
+        self.members.get(peer)
+    }
+
+    /// What the room was made with.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Who is here, for those who may know: listed members in order of arrival.
+    pub fn roster(&self) -> Vec<(PeerId, Profile)> {
+        let mut listed: Vec<_> = self.members.iter().filter(|(_, member)| member.listed).collect();
+        listed.sort_by_key(|(_, member)| member.born);
+        listed.into_iter().map(|(peer, member)| (peer.clone(), member.profile.clone())).collect()
+    }
+
+    /// The frame that tells who is here.
+    pub fn roster_frame(&self, id: &RoomId) -> Option<Frame> {
+        self.dialect.encode(&Event::Roster { room: id.name(), peers: &self.roster() })
+    }
+
+    /// The members on nodes other than `me`.
+    pub fn peers_elsewhere(&self, me: &NodeId) -> BTreeMap<NodeId, Vec<PeerId>> {
+        let mut by_node: BTreeMap<NodeId, Vec<PeerId>> = BTreeMap::new();
+        for (peer, member) in self.members.iter().filter(|(_, member)| member.node != *me) {
+            by_node.entry(member.node.clone()).or_default().push(peer.clone());
+        }
+        by_node
+    }
+
+    /// The nodes other than `me` that have members here.
+    pub fn other_nodes(&self, me: &NodeId) -> BTreeSet<NodeId> {
+        self.members.values().map(|member| &member.node).filter(|node| *node != me).cloned().collect()
+    }
+
+    /// This node's peers that somebody else holds by now, or that are members no more.
+    pub fn superseded(&self, me: &NodeId) -> Vec<PeerId> {
+        let held_elsewhere = |peer: &PeerId, claim: Claim| match self.members.get(peer) {
+            Some(member) => member.claim > claim && member.node != *me,
+            None => self.version >= claim.0,
+        };
+        let sessions = self.sessions.iter();
+        sessions
+            .filter(|(peer, session)| held_elsewhere(peer, session.claim))
+            .map(|(peer, _)| peer.clone())
+            .collect()
+    }
+}
+
+impl std::fmt::Debug for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Room").field("version", &self.version).field("members", &self.members).finish()
+    }
+}

@@ -1,0 +1,77 @@
+//! One of this node's own peers: connected, or away and held for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::mailbox::{Letter, Mailbox};
+use crate::message::{Claim, Seat};
+
+/// One of this node's own peers.
+#[derive(Debug)]
+pub struct Session {
+    /// This node's hold on it in the cluster.
+    pub claim: Claim,
+    /// The connection that has it; `None` while it is away.
+    pub seat: Option<Seat>,
+    /// What waits for it.
+    pub mailbox: Arc<Mailbox>,
+    /// When it was last heard.
+    pub seen: Instant,
+    /// Whether it has been asked if it is still there, since then.
+    pub asked: bool,
+    /// Whether it has still to say its first word; until then nothing goes to it.
+    pub coming: bool,
+    /// Whether it has asked who is here.
+    pub knows_roster: bool,
+    /// It has said `bye`, and is to leave as soon as the directory can be told.
+    pub leaving: bool,
+    /// What is on its way here from the node that had it before.
+    pub hand_over: Option<HandOver>,
+}
+
+/// What another node held for a peer that is here now; newer messages wait for it.
+#[derive(Debug)]
+pub struct HandOver {
+    /// Not waited for any longer than this.
+    pub until: Instant,
+    /// What has come, oldest first.
+    pub come: Vec<Letter>,
+}
+
+impl Session {
+    /// A sign of life.
+    pub fn heard(&mut self, now: Instant) {
+        self.seen = now;
+        self.asked = false;
+    }
+
+    /// Whether its time in the room is over.
+    pub fn is_over(&self, now: Instant, grace: Duration) -> bool {
+        self.leaving || now.duration_since(self.seen) >= grace
+    }
+
+    /// No more is handed over: what has come goes ahead of all that waits. What does not fit comes back.
+    #[must_use]
+    pub fn end_hand_over(&mut self) -> Vec<Letter> {
+        let Some(hand_over) = self.hand_over.take() else { return Vec::new() };
+        let too_much = self.mailbox.put_back(hand_over.come);
+        self.shut_or_open();
+        too_much
+    }
+
+    /// Everything that waits for it.
+    pub fn give_up_what_waits(&mut self) -> Vec<Letter> {
+        let mut all = self.end_hand_over();
+        all.append(&mut self.mailbox.empty());
+        all
+    }
+
+    /// Holds what comes for it as long as there is a reason to.
+    pub fn shut_or_open(&self) {
+        if self.coming || self.hand_over.is_some() {
+            self.mailbox.shut();
+        } else {
+            self.mailbox.open();
+        }
+    }
+}

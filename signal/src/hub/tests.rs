@@ -1,0 +1,184 @@
+//! Rooms and sessions, told as what happens in them. No socket, no clock.
+
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::mailbox::{Bounds, Letter};
+use super::room::{Member, News, Record, Snapshot};
+use super::{Due, Hub, Patience, Put, Seated};
+use crate::dialect::camus::{self, Camus};
+use crate::goodbye::Goodbye;
+use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
+
+const ASK: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(90);
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name)
+}
+
+fn peer(name: &str) -> PeerId {
+    PeerId::new(name)
+}
+
+fn room() -> RoomId {
+    camus::room("r").unwrap()
+}
+
+fn hub() -> Hub {
+    let patience = Patience { ask_after: ASK, grace: GRACE, hand_over: HAND_OVER };
+    Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, patience)
+}
+
+fn member(on: &str, claim: u64) -> Member {
+    let (node, claim) = (node(on), Claim(claim));
+    Member { node, claim, born: claim.0, listed: true, away: false, profile: "Major Tom".into() }
+}
+
+fn snapshot(version: u64, members: &[(&str, Member)]) -> Snapshot {
+    let members = members.iter().map(|(name, member)| (peer(name), member.clone())).collect();
+    Snapshot { version, record: Record::default(), members, gone: Vec::new() }
+}
+
+fn letter(text: &str) -> Letter {
+    Letter { frame: Frame::new(text.into()), from: Some(peer("bob")), read: None }
+}
+
+/// Alice sits down here, by claim `version`; `moved` if another node has had her.
+fn alice_enters(hub: &mut Hub, version: u64, moved: bool, now: Instant) -> Seated {
+    let seen = snapshot(version, &[("alice", member("here", version))]);
+    hub.seat(&Camus, &room(), &peer("alice"), seen, moved, now)
+}
+
+fn hears(seated: &Seated) -> Poll<Result<String, Goodbye>> {
+    let mut batch = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    let taken = seated.mailbox.poll_take(seated.speaker.seat, &mut batch, &mut context);
+    let text = |letter: &Letter| String::from_utf8(letter.frame.to(&peer("alice")).to_vec()).unwrap();
+    taken.map_ok(|()| batch.iter().map(text).collect::<Vec<_>>().join(" "))
+}
+
+fn heard(text: &str) -> Poll<Result<String, Goodbye>> {
+    Poll::Ready(Ok(text.into()))
+}
+
+#[test]
+fn a_letter_goes_to_a_peer_here_or_to_its_node_or_nowhere() {
+    let mut hub = hub();
+    let seen = snapshot(2, &[("alice", member("here", 2)), ("carol", member("there", 1))]);
+    let alice = hub.seat(&Camus, &room(), &peer("alice"), seen, false, Instant::now());
+    assert_eq!(hub.put(&room(), &peer("alice"), letter("hello")), Put::Taken);
+    assert_eq!(hub.put(&room(), &peer("carol"), letter("x")), Put::On(node("there"), letter("x")));
+    assert_eq!(hub.put(&room(), &peer("nobody"), letter("x")), Put::Nowhere(letter("x")));
+    assert_eq!(
+        hub.put(&camus::room("other").unwrap(), &peer("alice"), letter("x")),
+        Put::Nowhere(letter("x"))
+    );
+    assert_eq!(hears(&alice), heard("hello"));
+}
+
+#[test]
+fn the_old_connection_cannot_throw_out_the_new_one() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let old = alice_enters(&mut hub, 1, false, now);
+    let new = alice_enters(&mut hub, 2, false, now);
+    assert_eq!(hears(&old), Poll::Ready(Err(Goodbye::Replaced)));
+    assert_eq!(hub.heard(&old.speaker, now), Err(Goodbye::Replaced));
+    assert_eq!(hub.park(&old.speaker, vec![letter("unsent")]), Err(vec![letter("unsent")]));
+    assert_eq!(hub.heard(&new.speaker, now), Ok(false));
+}
+
+#[test]
+fn what_another_node_held_comes_before_what_is_newer_also_through_a_second_connection() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let first = alice_enters(&mut hub, 2, true, now);
+    assert_eq!(hub.put(&room(), &peer("alice"), letter("new")), Put::Taken);
+    assert_eq!(hears(&first), Poll::Pending, "older ones are on their way");
+    hub.handed_over(&room(), &peer("alice"), vec![letter("one")], false).unwrap();
+    let second = alice_enters(&mut hub, 3, false, now);
+    hub.handed_over(&room(), &peer("alice"), vec![letter("two"), letter("three")], true).unwrap();
+    assert_eq!(hears(&second), heard("one two three new"));
+}
+
+#[test]
+fn a_node_that_hands_nothing_over_is_not_waited_for_for_ever() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let alice = alice_enters(&mut hub, 2, true, now);
+    hub.handed_over(&room(), &peer("alice"), vec![letter("old")], false).unwrap();
+    assert_eq!(hub.put(&room(), &peer("alice"), letter("new")), Put::Taken);
+    hub.tick(now + HAND_OVER);
+    assert_eq!(hears(&alice), heard("old new"));
+}
+
+#[test]
+fn a_peer_that_is_adopted_again_is_held_by_the_newest_claim() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let alice = alice_enters(&mut hub, 5, false, now);
+    hub.park(&alice.speaker, Vec::new()).unwrap();
+    hub.adopt(&Camus, &room(), &peer("alice"), snapshot(9, &[("alice", member("here", 9))]), now);
+    assert_eq!(hub.superseded(&room()), []);
+    assert_eq!(hub.tick(now + GRACE), [Due::Remove(room(), peer("alice"), Claim(9))]);
+    assert_eq!(
+        hub.is_to_leave(&room(), &peer("alice"), Claim(5), now + GRACE),
+        None,
+        "an old claim ends nothing"
+    );
+}
+
+#[test]
+fn a_peer_that_went_elsewhere_is_let_go_with_what_waits_for_it() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let alice = alice_enters(&mut hub, 1, false, now);
+    assert_eq!(hub.put(&room(), &peer("alice"), letter("held")), Put::Taken);
+    assert_eq!(hub.apply(&room(), 2, &peer("alice"), Some(member("there", 2))), News::Applied);
+    assert_eq!(hub.superseded(&room()), [(peer("alice"), Some(node("there")))]);
+    assert_eq!(hub.dismiss(&room(), &peer("alice"), None, Goodbye::Replaced), [letter("held")]);
+    assert_eq!(hears(&alice), Poll::Ready(Err(Goodbye::Replaced)));
+    assert_eq!(hub.put(&room(), &peer("alice"), letter("late")), Put::On(node("there"), letter("late")));
+    hub.forget_if_empty(&room());
+    assert!(hub.room(&room()).is_none());
+}
+
+#[test]
+fn who_is_silent_is_asked_once_and_then_removed_and_who_answers_is_not() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let alice = alice_enters(&mut hub, 1, false, now);
+    assert_eq!(hub.tick(now + ASK), [Due::Ask(room(), peer("alice"))]);
+    assert_eq!(hub.tick(now + ASK), []);
+    hub.heard(&alice.speaker, now + ASK).unwrap();
+    assert_eq!(hub.tick(now + GRACE), [Due::Ask(room(), peer("alice"))]);
+    assert_eq!(hub.tick(now + ASK + GRACE), [Due::Remove(room(), peer("alice"), Claim(1))]);
+}
+
+#[test]
+fn news_is_applied_in_its_order_and_a_gap_is_noticed() {
+    let (mut hub, now) = (hub(), Instant::now());
+    alice_enters(&mut hub, 1, false, now);
+    let bob_comes =
+        |hub: &mut Hub, version| hub.apply(&room(), version, &peer("bob"), Some(member("there", version)));
+    assert_eq!(bob_comes(&mut hub, 1), News::Old);
+    assert_eq!(bob_comes(&mut hub, 2), News::Applied);
+    assert_eq!(bob_comes(&mut hub, 4), News::Gap);
+    assert_eq!(
+        hub.room(&room()).unwrap().member(&peer("bob")).unwrap().claim,
+        Claim(4),
+        "the newest word is the best"
+    );
+    assert!(hub.replace(&room(), snapshot(4, &[("alice", member("here", 1))])));
+    assert_eq!(hub.room(&room()).unwrap().roster().len(), 1);
+    assert!(!hub.replace(&room(), snapshot(3, &[])), "older than what is known");
+}
+
+#[test]
+fn the_roster_goes_to_those_who_have_said_something() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let silent = Member { listed: false, ..member("here", 2) };
+    let members = [("alice", member("here", 1)), ("bob", silent)];
+    let alice = hub.seat(&Camus, &room(), &peer("alice"), snapshot(2, &members), false, now);
+    let bob = hub.seat(&Camus, &room(), &peer("bob"), snapshot(2, &members), false, now);
+    hub.tell_roster(&room(), None);
+    let Poll::Ready(Ok(roster)) = hears(&alice) else { panic!("no roster") };
+    assert!(roster.contains("\"id\":\"alice\"") && !roster.contains("\"id\":\"bob\""), "{roster}");
+    assert_eq!(hears(&bob), Poll::Pending);
+}
