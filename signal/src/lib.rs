@@ -1,5 +1,6 @@
 //! A WebRTC signaling node.
 
+pub mod backplane;
 pub mod dialect;
 pub mod goodbye;
 pub mod hub;

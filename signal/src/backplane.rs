@@ -1,0 +1,308 @@
+//! How it travels: what nodes know in common, and how an envelope gets from one to another.
+//!
+//! A backplane is a directory (rooms, who is in them, which node has whom) and a way to carry envelopes between
+//! nodes. Both have one contract, which `conformance` plays to every implementation:
+//!
+//! - A change of a room is atomic, and raises the room's version by one. A claim is the version at which it was made.
+//! - Whoever changes or releases a membership names the claim that it holds. A claim that is no longer the newest
+//!   changes nothing ([`Refusal::Superseded`]).
+//! - Envelopes from one node to another arrive in the order in which they were given, at most once. What cannot be
+//!   carried comes back ([`Notice::Returned`]).
+//! - The peers of a node that dies without a word are taken over by another one ([`Notice::Adopted`]), by exactly one.
+//! - A room without members ends after [`Lifetimes::empty_room`]; nothing else ends a room.
+//!
+//! To add one: write its file, and its line in [`node`](crate::node).
+
+pub mod link;
+pub mod memory;
+pub mod redis;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::hub::mailbox::Letter;
+use crate::hub::room::{Member, Record, Snapshot};
+use crate::message::{Claim, Frame, NodeId, PeerId, Profile, Receipt, RoomId, Undelivered};
+
+/// Rooms in a list, at most.
+pub const MAX_LISTED: usize = 200;
+
+/// An answer that may have to wait for another machine.
+pub type Wait<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
+
+/// A room in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The room.
+    pub room: RoomId,
+    /// What it was made with.
+    pub record: Record,
+    /// How many are in it.
+    pub members: usize,
+}
+
+/// A node's wish to have a peer in a room.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The peer.
+    pub peer: PeerId,
+    /// The creation number that its pass was made for.
+    pub made: u64,
+    /// The claim that is taken over; `None` if the peer is not a member. Anything else in the directory refuses.
+    pub over: Option<Claim>,
+    /// What is said of it, if it is new. One who comes back keeps what was said.
+    pub profile: Profile,
+    /// Whether the others know of it at once, if it is new.
+    pub listed: bool,
+    /// Whether it has no living socket (a node takes over one that is away).
+    pub away: bool,
+    /// The room to make if there is none.
+    pub create: Option<Record>,
+    /// Members at most, whatever the room says.
+    pub max_members: u32,
+}
+
+/// What is to be different in a membership.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The others know of it from now on.
+    Listed,
+    /// It has no living socket any more.
+    Away,
+    /// This is said of it from now on.
+    Profile(Profile),
+}
+
+impl Change {
+    /// Makes the change to `member`.
+    pub fn make_to(self, member: &mut Member) {
+        match self {
+            Self::Listed => member.listed = true,
+            Self::Away => member.away = true,
+            Self::Profile(profile) => member.profile = profile,
+        }
+    }
+}
+
+/// Why the directory did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The room exists already.
+    #[error("the room exists already")]
+    Taken,
+    /// No such room, or another one under its name.
+    #[error("there is no such room")]
+    NoRoom,
+    /// As many are in it as may be.
+    #[error("the room is full")]
+    Full,
+    /// The peer has left this room and may not come back.
+    #[error("the peer has left the room for good")]
+    Gone,
+    /// Somebody else holds the peer by now.
+    #[error("the claim is no longer the newest")]
+    Superseded,
+    /// The directory cannot be reached.
+    #[error("the backplane is away")]
+    Unavailable,
+}
+
+/// What one node sends another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Envelope {
+    /// A frame for one peer.
+    Deliver(Delivery),
+    /// A frame for everybody in the room, for its members on that node.
+    DeliverAll(DeliveryToAll),
+    /// A room has changed.
+    Changed(Changed),
+    /// Everybody in the room but one is to be told who is there.
+    Roster {
+        /// The room.
+        room: RoomId,
+        /// Who is not.
+        but: PeerId,
+    },
+    /// What was held for a peer that is now on the receiving node, oldest first.
+    HandOver {
+        /// The peer's room.
+        room: RoomId,
+        /// The peer.
+        peer: PeerId,
+        /// What was held.
+        held: Vec<Letter>,
+        /// Nothing comes after this.
+        last: bool,
+    },
+    /// How long have these peers been silent?
+    AskSilence {
+        /// Names the answer.
+        ask: u64,
+        /// The peers' room.
+        room: RoomId,
+        /// The peers.
+        peers: Vec<PeerId>,
+    },
+    /// The answer to [`Envelope::AskSilence`].
+    Silence {
+        /// The question's name.
+        ask: u64,
+        /// Milliseconds since each was last heard; only of those that this node has.
+        silence: Vec<(PeerId, u64)>,
+    },
+}
+
+/// A frame for one peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Room of sender and receiver.
+    pub room: RoomId,
+    /// For whom.
+    pub to: PeerId,
+    /// From whom; told if it cannot be delivered and `receipt` says so.
+    pub from: PeerId,
+    /// The finished frame.
+    pub frame: Frame,
+    /// Whether the sender wants to know.
+    pub receipt: Receipt,
+    /// How long it took so far, from the frame read to here.
+    pub spent: Duration,
+}
+
+/// A frame for everybody in a room, as it goes to one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryToAll {
+    /// The room.
+    pub room: RoomId,
+    /// Its members on that node, as the sender's node knows them: who has moved on is looked for.
+    pub to: Vec<PeerId>,
+    /// From whom.
+    pub from: PeerId,
+    /// The finished frame.
+    pub frame: Frame,
+    /// How long it took so far, from the frame read to here.
+    pub spent: Duration,
+}
+
+/// A change of a room, as the node that made it tells the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The room.
+    pub room: RoomId,
+    /// Its version now. One that leaves a gap says that a change was missed: the room is read again.
+    pub version: u64,
+    /// Whose membership.
+    pub peer: PeerId,
+    /// The membership now; `None` if it has ended.
+    pub member: Option<Member>,
+    /// A frame for everybody, before the roster.
+    pub frame: Option<Frame>,
+    /// Whether everybody is to be told who is there.
+    pub roster: bool,
+}
+
+/// What the backplane tells its node.
+#[derive(Debug)]
+pub enum Notice {
+    /// An envelope came.
+    Arrived {
+        /// From this node.
+        from: NodeId,
+        /// What it says.
+        envelope: Envelope,
+    },
+    /// An envelope could not be carried: the node that it was for is gone.
+    Returned {
+        /// That node.
+        to: NodeId,
+        /// What it says.
+        envelope: Envelope,
+    },
+    /// A node died, and this one has taken over a peer of it. Or a join for which this node had no answer has happened
+    /// all the same: whoever asked for it is gone, and the peer is a member that is away.
+    Adopted {
+        /// The peer's room.
+        room: RoomId,
+        /// The peer.
+        peer: PeerId,
+        /// The room with the change.
+        snapshot: Snapshot,
+    },
+    /// The others took this node for dead, or the directory has lost what it knew: every peer is to be claimed again.
+    Forgotten,
+}
+
+/// How long the directory keeps what nobody holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// A room without members.
+    pub empty_room: Duration,
+    /// The memory that a peer has left; as long as a pass can prove its name.
+    pub gone: Duration,
+}
+
+/// What a backplane has counted since the start, and what it last measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers {
+    /// How long the directory took to answer, there and back; an envelope to another node takes about as long.
+    pub round_trip: Duration,
+    /// Envelopes that wait for other nodes to hear them.
+    pub unsettled: usize,
+    /// Frames between nodes that went more than once.
+    pub retransmits: u64,
+    /// Envelopes that never came: holes in their numbers.
+    pub missed: u64,
+    /// Frames between nodes that were none, or not ours.
+    pub rejected: u64,
+}
+
+/// The directory and the way between nodes, as one node sees them.
+pub trait Backplane: Send + Sync + 'static {
+    /// This node.
+    fn node(&self) -> &NodeId;
+
+    /// Whether the directory has answered lately: within this node's lease, where there is one.
+    fn is_up(&self) -> bool;
+
+    /// What it has counted and measured.
+    fn numbers(&self) -> Numbers;
+
+    /// Makes a room. Refuses with [`Refusal::Taken`].
+    fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()>;
+
+    /// Reads a room, and which of `asked` have left it for good; `None` if there is no such room.
+    fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>>;
+
+    /// The rooms of `dialect` that are listed for everybody, by title; [`MAX_LISTED`] at most.
+    fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>>;
+
+    /// Puts a peer into a room, or takes it over: the room afterwards, in which the peer's claim is the version.
+    /// Refuses with [`Refusal::NoRoom`], [`Refusal::Gone`], [`Refusal::Superseded`], [`Refusal::Full`], in this order.
+    fn join<'a>(&'a self, room: &'a RoomId, entry: Entry) -> Wait<'a, Snapshot>;
+
+    /// Changes a membership; the room's version afterwards.
+    /// Refuses with [`Refusal::Superseded`] unless `claim` holds the peer.
+    fn change<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        change: Change,
+    ) -> Wait<'a, u64>;
+
+    /// Ends a membership for good; the room's version afterwards.
+    /// Refuses with [`Refusal::Superseded`] unless `claim` holds the peer.
+    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64>;
+
+    /// Takes an envelope for another node. Never waits; says so at once ([`Undelivered::Unreachable`],
+    /// [`Undelivered::Full`]) if it is not going to be carried.
+    fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered>;
+
+    /// Leaves the cluster: carries what is under way, then lets others take over the peers that are still here.
+    fn close(&self) -> Wait<'_, ()>;
+}

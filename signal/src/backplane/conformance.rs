@@ -1,0 +1,317 @@
+//! What a backplane is: these scenes, played to each of them.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
+
+use super::{Backplane, Change, Delivery, Entry, Envelope, Lifetimes, Notice, Refusal};
+use crate::hub::room::{Record, Snapshot};
+use crate::message::{Claim, Frame, NodeId, PeerId, Receipt, RoomId, Undelivered};
+
+/// How long a scene waits for what must come.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// What a scene's cluster is started with.
+pub(crate) const LIFETIMES: Lifetimes =
+    Lifetimes { empty_room: Duration::from_millis(600), gone: Duration::from_secs(60) };
+
+/// Some nodes on a backplane of their own.
+pub(crate) trait Cluster: Sized {
+    /// A cluster without nodes, whose directory keeps things as long as [`LIFETIMES`] say.
+    async fn start() -> Self;
+
+    /// Starts a node.
+    async fn node(&self, name: &str) -> Node;
+}
+
+/// A node of a scene. Dropping it is dying without a word.
+pub(crate) struct Node {
+    /// What is tested.
+    pub(crate) backplane: Box<dyn Backplane>,
+    /// What it tells.
+    pub(crate) notices: Receiver<Notice>,
+}
+
+impl Node {
+    async fn hears(&mut self) -> Notice {
+        timeout(DEADLINE, self.notices.recv())
+            .await
+            .expect("no notice in time")
+            .expect("the backplane is gone")
+    }
+
+    async fn hears_from(&mut self, node: &NodeId) -> Envelope {
+        match self.hears().await {
+            Notice::Arrived { from, envelope } if from == *node => envelope,
+            other => panic!("expected an envelope from {node}, heard {other:?}"),
+        }
+    }
+
+    async fn enters(&self, room: &RoomId, name: &str) -> Snapshot {
+        self.backplane.join(room, entry(name)).await.unwrap()
+    }
+
+    async fn looks(&self, room: &RoomId) -> Option<Snapshot> {
+        self.backplane.look(room, &[]).await.unwrap()
+    }
+}
+
+fn peer(name: &str) -> PeerId {
+    PeerId::new(name)
+}
+
+fn room(name: &str) -> RoomId {
+    RoomId::of("camus", name)
+}
+
+/// A wish to enter a room that is made by entering it.
+fn entry(name: &str) -> Entry {
+    Entry {
+        peer: peer(name),
+        made: 0,
+        over: None,
+        profile: "Major Tom".into(),
+        listed: true,
+        away: false,
+        create: Some(Record { title: "by entering".into(), ..Record::default() }),
+        max_members: 1000,
+    }
+}
+
+/// What `made` was made with.
+fn record(made: u64) -> Record {
+    Record {
+        made,
+        title: format!("Room {made}"),
+        limit: 2,
+        password: Some("$argon2id$…".into()),
+        public: true,
+    }
+}
+
+fn claim_of(snapshot: &Snapshot, name: &str) -> Claim {
+    snapshot.member(&peer(name)).unwrap().claim
+}
+
+fn letter_to(name: &str, text: &str) -> Envelope {
+    Envelope::Deliver(Delivery {
+        room: room("r"),
+        to: peer(name),
+        from: peer("alice"),
+        frame: Frame::around_receiver("{\"to\":\"", &format!("\",\"text\":\"{text}\"}}")),
+        receipt: Receipt::TellSender,
+        spent: Duration::ZERO,
+    })
+}
+
+pub(crate) async fn a_room_is_made_once_and_keeps_what_it_was_made_with<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    assert_eq!(a.looks(&room("r")).await, None);
+    a.backplane.make(&room("r"), record(7)).await.unwrap();
+    assert_eq!(b.backplane.make(&room("r"), record(8)).await, Err(Refusal::Taken));
+    let seen = b.looks(&room("r")).await.unwrap();
+    assert_eq!((seen.version, seen.record, seen.members.len()), (0, record(7), 0));
+}
+
+pub(crate) async fn each_change_raises_the_version_and_claims_only_grow<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let r = room("r");
+    let first = a.enters(&r, "alice").await;
+    assert_eq!((first.version, claim_of(&first, "alice")), (1, Claim(1)));
+    let second = b.enters(&r, "bob").await;
+    assert_eq!((second.version, claim_of(&second, "bob")), (2, Claim(2)));
+    assert_eq!(second.members.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
+    assert_eq!(second.member(&peer("alice")).unwrap().node, *a.backplane.node());
+    assert_eq!(a.backplane.change(&r, &peer("alice"), Claim(1), Change::Profile("Ted".into())).await, Ok(3));
+    assert_eq!(a.backplane.change(&r, &peer("alice"), Claim(1), Change::Away).await, Ok(4));
+    assert_eq!(b.backplane.leave(&r, &peer("bob"), Claim(2)).await, Ok(5));
+    let last = b.looks(&r).await.unwrap();
+    let alice = last.member(&peer("alice")).unwrap();
+    assert_eq!((last.version, &*alice.profile, alice.away, last.members.len()), (5, "Ted", true, 1));
+}
+
+pub(crate) async fn a_peer_is_taken_over_by_whoever_names_its_newest_claim<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let r = room("r");
+    a.enters(&r, "zoe").await;
+    let alice = claim_of(&a.enters(&r, "alice").await, "alice");
+    a.backplane.change(&r, &peer("alice"), alice, Change::Profile("Alice".into())).await.unwrap();
+    assert_eq!(b.backplane.join(&r, entry("alice")).await, Err(Refusal::Superseded), "she is there already");
+    let over = |claim| Entry { over: Some(claim), ..entry("alice") };
+    let moved = b.backplane.join(&r, over(alice)).await.unwrap();
+    let member = moved.member(&peer("alice")).unwrap();
+    assert_eq!((&member.node, &*member.profile, member.born), (b.backplane.node(), "Alice", 2));
+    assert!(member.claim > alice);
+    assert_eq!(a.backplane.join(&r, over(alice)).await, Err(Refusal::Superseded));
+    assert_eq!(a.backplane.change(&r, &peer("alice"), alice, Change::Away).await, Err(Refusal::Superseded));
+    assert_eq!(a.backplane.leave(&r, &peer("alice"), alice).await, Err(Refusal::Superseded));
+    assert_eq!(
+        a.backplane.join(&r, Entry { over: Some(Claim(9)), ..entry("eve") }).await,
+        Err(Refusal::Superseded)
+    );
+    assert_eq!(a.looks(&r).await.unwrap(), moved, "who has lost a peer changes nothing");
+}
+
+pub(crate) async fn a_full_room_takes_back_its_own_and_nobody_else<C: Cluster>() {
+    let cluster = C::start().await;
+    let a = cluster.node("a").await;
+    let r = room("r");
+    a.backplane.make(&r, record(7)).await.unwrap();
+    let with_pass = |name: &str| Entry { made: 7, create: None, ..entry(name) };
+    a.backplane.join(&r, with_pass("alice")).await.unwrap();
+    let full = a.backplane.join(&r, with_pass("bob")).await.unwrap();
+    assert_eq!(a.backplane.join(&r, with_pass("carol")).await, Err(Refusal::Full));
+    let over = Some(claim_of(&full, "bob"));
+    a.backplane.join(&r, Entry { over, ..with_pass("bob") }).await.unwrap();
+
+    let small = Entry { max_members: 1, ..entry("alice") };
+    a.backplane.join(&room("small"), small.clone()).await.unwrap();
+    let second = Entry { peer: peer("bob"), ..small };
+    assert_eq!(
+        a.backplane.join(&room("small"), second).await,
+        Err(Refusal::Full),
+        "a room without limit has one"
+    );
+}
+
+pub(crate) async fn a_pass_opens_the_room_that_it_was_made_for<C: Cluster>() {
+    let cluster = C::start().await;
+    let a = cluster.node("a").await;
+    let r = room("r");
+    assert_eq!(a.backplane.join(&r, Entry { create: None, ..entry("alice") }).await, Err(Refusal::NoRoom));
+    a.backplane.make(&r, record(7)).await.unwrap();
+    for made in [0, 6] {
+        assert_eq!(a.backplane.join(&r, Entry { made, ..entry("alice") }).await, Err(Refusal::NoRoom));
+    }
+    a.backplane.join(&r, Entry { made: 7, ..entry("alice") }).await.unwrap();
+}
+
+pub(crate) async fn who_has_left_is_not_taken_back<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let r = room("r");
+    let claim = claim_of(&a.enters(&r, "alice").await, "alice");
+    a.enters(&r, "bob").await;
+    a.backplane.leave(&r, &peer("alice"), claim).await.unwrap();
+    assert_eq!(b.backplane.join(&r, entry("alice")).await, Err(Refusal::Gone));
+    let asked = [peer("bob"), peer("alice"), peer("carol")];
+    assert_eq!(b.backplane.look(&r, &asked).await.unwrap().unwrap().gone, [peer("alice")]);
+}
+
+pub(crate) async fn an_empty_room_ends_and_one_with_members_does_not<C: Cluster>() {
+    let cluster = C::start().await;
+    let a = cluster.node("a").await;
+    let (kept, left) = (room("kept"), room("left"));
+    a.backplane.make(&kept, Record { limit: 0, ..record(7) }).await.unwrap();
+    a.backplane.join(&kept, Entry { made: 7, ..entry("alice") }).await.unwrap();
+    let claim = claim_of(&a.enters(&left, "bob").await, "bob");
+    a.backplane.leave(&left, &peer("bob"), claim).await.unwrap();
+    assert!(a.looks(&left).await.is_some(), "it has its time");
+    let ended = async {
+        while a.looks(&left).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(DEADLINE, ended).await.expect("an empty room has to end");
+    assert!(a.looks(&kept).await.is_some());
+    let fresh = a.enters(&left, "bob").await;
+    assert_eq!(fresh.version, 1, "a room made anew remembers nothing");
+}
+
+pub(crate) async fn public_rooms_are_listed_by_title<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    a.backplane.make(&room("two"), record(2)).await.unwrap();
+    a.backplane.make(&room("one"), record(1)).await.unwrap();
+    a.backplane.make(&room("hidden"), Record { public: false, ..record(3) }).await.unwrap();
+    a.backplane.join(&room("two"), Entry { made: 2, ..entry("alice") }).await.unwrap();
+    let listed = b.backplane.public_rooms("camus").await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|one| (one.room.name(), one.record.made, one.members)).collect();
+    assert_eq!(listed, [("one", 1, 0), ("two", 2, 1)]);
+    assert!(b.backplane.public_rooms("share").await.unwrap().is_empty());
+}
+
+pub(crate) async fn envelopes_arrive_in_order_and_once<C: Cluster>() {
+    const MANY: usize = 2_000;
+    let cluster = C::start().await;
+    let (a, mut b) = (cluster.node("a").await, cluster.node("b").await);
+    let to = b.backplane.node().clone();
+    for n in 0..MANY {
+        a.backplane.carry(&to, letter_to("bob", &n.to_string())).unwrap();
+    }
+    for n in 0..MANY {
+        assert_eq!(b.hears_from(a.backplane.node()).await, letter_to("bob", &n.to_string()));
+    }
+    let nobody = NodeId::new("nobody.00000000");
+    let refused = a.backplane.carry(&nobody, letter_to("bob", "hello"));
+    assert!(matches!(refused, Ok(()) | Err(Undelivered::Unreachable)));
+    if refused.is_ok() {
+        let mut a = a;
+        assert!(
+            matches!(a.hears().await, Notice::Returned { envelope, .. } if envelope == letter_to("bob", "hello"))
+        );
+    }
+}
+
+pub(crate) async fn the_peers_of_a_node_that_dies_are_taken_over_by_one_other<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, mut b, mut c) = (cluster.node("a").await, cluster.node("b").await, cluster.node("c").await);
+    let r = room("r");
+    a.enters(&r, "alice").await;
+    let before = b.enters(&r, "bob").await;
+    drop(a);
+    let ((adopted, peers), heir) = tokio::select! {
+        notice = b.hears() => (adoption(notice), b.backplane.node().clone()),
+        notice = c.hears() => (adoption(notice), c.backplane.node().clone()),
+    };
+    assert_eq!(peers, "alice");
+    let alice = adopted.member(&peer("alice")).unwrap();
+    assert_eq!((&alice.node, alice.away, alice.born), (&heir, true, 1));
+    assert_eq!(alice.claim.0, before.version + 1);
+    assert_eq!(b.looks(&r).await.unwrap(), adopted, "nobody else's membership was touched");
+}
+
+pub(crate) async fn a_node_that_leaves_hands_its_peers_on_at_once<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, mut b) = (cluster.node("a").await, cluster.node("b").await);
+    a.enters(&room("r"), "alice").await;
+    a.backplane.close().await.unwrap();
+    let (_, adopted) = adoption(b.hears().await);
+    assert_eq!(adopted, "alice");
+}
+
+fn adoption(notice: Notice) -> (Snapshot, String) {
+    match notice {
+        Notice::Adopted { peer, snapshot, .. } => (snapshot, peer.to_string()),
+        other => panic!("expected an adoption, heard {other:?}"),
+    }
+}
+
+/// All scenes as tests on one kind of cluster.
+macro_rules! conforms {
+    ($cluster:ty: $($scene:ident)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $scene() {
+            $crate::backplane::conformance::$scene::<$cluster>().await;
+        })*
+    };
+    ($cluster:ty) => {
+        $crate::backplane::conformance::conforms! { $cluster:
+            a_room_is_made_once_and_keeps_what_it_was_made_with
+            each_change_raises_the_version_and_claims_only_grow
+            a_peer_is_taken_over_by_whoever_names_its_newest_claim
+            a_full_room_takes_back_its_own_and_nobody_else
+            a_pass_opens_the_room_that_it_was_made_for
+            who_has_left_is_not_taken_back
+            an_empty_room_ends_and_one_with_members_does_not
+            public_rooms_are_listed_by_title
+            envelopes_arrive_in_order_and_once
+            the_peers_of_a_node_that_dies_are_taken_over_by_one_other
+            a_node_that_leaves_hands_its_peers_on_at_once
+        }
+    };
+}
+pub(crate) use conforms;

@@ -1,0 +1,337 @@
+//! The backplane of a node that is alone: the directory is a table in this process, and envelopes are handed over.
+//!
+//! Several nodes of one process may share a [`Bus`], which is how tests put rooms on two nodes without a Redis.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{
+    Backplane, Change, Entry, Envelope, Lifetimes, Listing, MAX_LISTED, Notice, Numbers, Refusal, Wait,
+};
+use crate::hub::room::{Member, Record, Snapshot};
+use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
+
+/// Envelopes that may wait for a node.
+const INBOX: usize = 65_536;
+/// Ended rooms are not looked for among so few.
+const FEW_ROOMS: usize = 1_024;
+/// Of those who have left a room, so many are remembered; then those who left longest ago may come back.
+const MAX_GONE: usize = 10_000;
+
+/// What the nodes of this process know in common.
+#[derive(Clone)]
+pub struct Bus {
+    shared: Arc<Mutex<Shared>>,
+    lifetimes: Lifetimes,
+}
+
+struct Shared {
+    rooms: HashMap<RoomId, Kept>,
+    inboxes: BTreeMap<NodeId, mpsc::Sender<Notice>>,
+    /// So many rooms are worth a look for ended ones.
+    look_at: usize,
+}
+
+/// A room as the directory keeps it.
+struct Kept {
+    version: u64,
+    record: Record,
+    members: HashMap<PeerId, Member>,
+    gone: HashMap<PeerId, Instant>,
+    /// Since when nobody is in it.
+    empty_since: Option<Instant>,
+}
+
+impl Bus {
+    /// A directory without rooms.
+    pub fn new(lifetimes: Lifetimes) -> Self {
+        Self {
+            shared: Arc::new(Mutex::new(Shared {
+                rooms: HashMap::new(),
+                inboxes: BTreeMap::new(),
+                look_at: FEW_ROOMS,
+            })),
+            lifetimes,
+        }
+    }
+
+    /// A node joins, and gets its notices.
+    pub fn connect(&self, node: NodeId) -> (Memory, mpsc::Receiver<Notice>) {
+        let (sender, notices) = mpsc::channel(INBOX);
+        self.shared.lock().inboxes.insert(node.clone(), sender);
+        (Memory { node, bus: self.clone() }, notices)
+    }
+}
+
+/// One node's hold on a [`Bus`]. Dropping it is dying without a word: another node takes over its peers.
+pub struct Memory {
+    node: NodeId,
+    bus: Bus,
+}
+
+impl Memory {
+    /// Does `act` on the room, if it still is one.
+    fn with<T>(
+        &self,
+        room: &RoomId,
+        act: impl FnOnce(&mut Kept) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut shared = self.bus.shared.lock();
+        let kept = shared.living(room, &self.bus.lifetimes).ok_or(Refusal::NoRoom)?;
+        act(kept)
+    }
+
+    fn join_now(&self, room: &RoomId, entry: Entry) -> Result<Snapshot, Refusal> {
+        let mut shared = self.bus.shared.lock();
+        if shared.living(room, &self.bus.lifetimes).is_none() {
+            let record = entry.create.clone().ok_or(Refusal::NoRoom)?;
+            shared.end_what_is_over(&self.bus.lifetimes);
+            shared.rooms.insert(room.clone(), Kept::new(record));
+        }
+        let kept = shared.living(room, &self.bus.lifetimes).ok_or(Refusal::NoRoom)?;
+        kept.join(&self.node, entry)
+    }
+}
+
+impl Shared {
+    /// The room, unless its time is over.
+    fn living(&mut self, room: &RoomId, lifetimes: &Lifetimes) -> Option<&mut Kept> {
+        let kept = self.rooms.get(room)?;
+        if kept.is_over(lifetimes) {
+            self.rooms.remove(room);
+            return None;
+        }
+        self.rooms.get_mut(room)
+    }
+
+    /// Looks for ended rooms when there are twice as many as the last look left: each costs the same in the long run.
+    fn end_what_is_over(&mut self, lifetimes: &Lifetimes) {
+        if self.rooms.len() < self.look_at {
+            return;
+        }
+        self.rooms.retain(|_, kept| !kept.is_over(lifetimes));
+        self.look_at = (2 * self.rooms.len()).max(FEW_ROOMS);
+    }
+}
+
+impl Kept {
+    fn new(record: Record) -> Self {
+        Self {
+            version: 0,
+            record,
+            members: HashMap::new(),
+            gone: HashMap::new(),
+            empty_since: Some(Instant::now()),
+        }
+    }
+
+    fn is_over(&self, lifetimes: &Lifetimes) -> bool {
+        self.empty_since.is_some_and(|since| since.elapsed() >= lifetimes.empty_room)
+    }
+
+    fn join(&mut self, node: &NodeId, entry: Entry) -> Result<Snapshot, Refusal> {
+        if entry.made != self.record.made {
+            return Err(Refusal::NoRoom);
+        }
+        if self.gone.contains_key(&entry.peer) {
+            return Err(Refusal::Gone);
+        }
+        let held = self.members.get(&entry.peer);
+        if held.map(|member| member.claim) != entry.over {
+            return Err(Refusal::Superseded);
+        }
+        if held.is_none() && self.members.len() >= self.record.most(entry.max_members) {
+            return Err(Refusal::Full);
+        }
+        self.version += 1;
+        let member = match held {
+            Some(held) => {
+                Member { node: node.clone(), claim: Claim(self.version), away: entry.away, ..held.clone() }
+            }
+            None => Member {
+                node: node.clone(),
+                claim: Claim(self.version),
+                born: self.version,
+                listed: entry.listed,
+                away: entry.away,
+                profile: entry.profile,
+            },
+        };
+        self.members.insert(entry.peer, member);
+        self.empty_since = None;
+        Ok(self.snapshot(&[]))
+    }
+
+    /// The membership that `claim` holds, for a change of the room.
+    fn held(&mut self, peer: &PeerId, claim: Claim) -> Result<&mut Member, Refusal> {
+        let member = self.members.get_mut(peer).filter(|member| member.claim == claim);
+        let member = member.ok_or(Refusal::Superseded)?;
+        self.version += 1;
+        Ok(member)
+    }
+
+    fn remember_gone(&mut self, peer: PeerId, lasts: Duration) {
+        if self.gone.len() >= MAX_GONE {
+            self.gone.retain(|_, since| since.elapsed() < lasts);
+            let oldest = self.gone.iter().min_by_key(|(_, since)| **since).map(|(peer, _)| peer.clone());
+            if let Some(oldest) = oldest.filter(|_| self.gone.len() >= MAX_GONE) {
+                self.gone.remove(&oldest);
+            }
+        }
+        self.gone.insert(peer, Instant::now());
+    }
+
+    fn snapshot(&self, asked: &[PeerId]) -> Snapshot {
+        let mut members: Vec<_> =
+            self.members.iter().map(|(id, member)| (id.clone(), member.clone())).collect();
+        members.sort_by_key(|(_, member)| member.born);
+        let gone = asked.iter().filter(|peer| self.gone.contains_key(*peer)).cloned().collect();
+        Snapshot { version: self.version, record: self.record.clone(), members, gone }
+    }
+}
+
+fn done<'a, T: Send + 'a>(answer: Result<T, Refusal>) -> Wait<'a, T> {
+    Box::pin(std::future::ready(answer))
+}
+
+impl Backplane for Memory {
+    fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    fn is_up(&self) -> bool {
+        true
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers::default()
+    }
+
+    fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()> {
+        let mut shared = self.bus.shared.lock();
+        shared.end_what_is_over(&self.bus.lifetimes);
+        if shared.living(room, &self.bus.lifetimes).is_some() {
+            return done(Err(Refusal::Taken));
+        }
+        shared.rooms.insert(room.clone(), Kept::new(record));
+        done(Ok(()))
+    }
+
+    fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>> {
+        let mut shared = self.bus.shared.lock();
+        let kept = shared.living(room, &self.bus.lifetimes);
+        done(Ok(kept.map(|kept| kept.snapshot(asked))))
+    }
+
+    fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>> {
+        let (shared, lifetimes) = (self.bus.shared.lock(), &self.bus.lifetimes);
+        let public = shared.rooms.iter().filter(|(room, kept)| {
+            kept.record.public && room.dialect() == dialect && !kept.is_over(lifetimes)
+        });
+        let mut listings: Vec<_> = public
+            .map(|(room, kept)| Listing {
+                room: room.clone(),
+                record: kept.record.clone(),
+                members: kept.members.len(),
+            })
+            .collect();
+        listings.sort_by(|a, b| a.record.title.cmp(&b.record.title));
+        listings.truncate(MAX_LISTED);
+        done(Ok(listings))
+    }
+
+    fn join<'a>(&'a self, room: &'a RoomId, entry: Entry) -> Wait<'a, Snapshot> {
+        done(self.join_now(room, entry))
+    }
+
+    fn change<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        change: Change,
+    ) -> Wait<'a, u64> {
+        done(self.with(room, |kept| {
+            let member = kept.held(peer, claim)?;
+            change.make_to(member);
+            Ok(kept.version)
+        }))
+    }
+
+    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64> {
+        done(self.with(room, |kept| {
+            kept.held(peer, claim)?;
+            kept.members.remove(peer);
+            kept.remember_gone(peer.clone(), self.bus.lifetimes.gone);
+            if kept.members.is_empty() {
+                kept.empty_since = Some(Instant::now());
+            }
+            Ok(kept.version)
+        }))
+    }
+
+    fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered> {
+        let shared = self.bus.shared.lock();
+        let inbox = shared.inboxes.get(to).ok_or(Undelivered::Unreachable)?;
+        let notice = Notice::Arrived { from: self.node.clone(), envelope };
+        inbox.try_send(notice).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => Undelivered::Full,
+            mpsc::error::TrySendError::Closed(_) => Undelivered::Unreachable,
+        })
+    }
+
+    fn close(&self) -> Wait<'_, ()> {
+        self.bus.shared.lock().bury(&self.node);
+        done(Ok(()))
+    }
+}
+
+impl Shared {
+    /// Takes `node` off the bus; the first of the others takes over its peers.
+    fn bury(&mut self, node: &NodeId) {
+        self.inboxes.remove(node);
+        let Some((heir, inbox)) = self.inboxes.iter().next() else { return };
+        for (room, kept) in &mut self.rooms {
+            let orphans: Vec<_> = kept.members.iter().filter(|(_, member)| member.node == *node).collect();
+            let orphans: Vec<PeerId> = orphans.into_iter().map(|(peer, _)| peer.clone()).collect();
+            for peer in orphans {
+                kept.version += 1;
+                let claim = Claim(kept.version);
+                if let Some(member) = kept.members.get_mut(&peer) {
+                    *member = Member { node: heir.clone(), claim, away: true, ..member.clone() };
+                }
+                let snapshot = kept.snapshot(&[]);
+                let _ = inbox.try_send(Notice::Adopted { room: room.clone(), peer, snapshot });
+            }
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.bus.shared.lock().bury(&self.node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backplane::conformance::{Cluster, LIFETIMES, Node, conforms};
+
+    impl Cluster for Bus {
+        async fn start() -> Self {
+            Self::new(LIFETIMES)
+        }
+
+        async fn node(&self, name: &str) -> Node {
+            let (memory, notices) = self.connect(NodeId::new(format!("{name}.{name}")));
+            Node { backplane: Box::new(memory), notices }
+        }
+    }
+
+    conforms!(Bus);
+}

@@ -1,0 +1,320 @@
+//! The backplane of nodes that share a Redis.
+//!
+//! Redis is a directory of facts that nodes own, and a bus without memory. Where what is:
+//!
+//! - `keys`: every name that is used in Redis; `scripts`: every change that has to be atomic;
+//! - `directory`: rooms and members, on these two;
+//! - `supervisor`: the connections; `lease`: being alive; `reaper`: what becomes of those who are not;
+//! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
+//!
+//! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. Not here
+//! yet: repair of what pub/sub loses (see [`link`](super::link)), writing all rooms again after Redis has lost them,
+//! fencing of a node that was cut off, and a probe through the bus.
+
+mod counters;
+mod directory;
+mod inbox;
+mod keys;
+mod lease;
+mod outbox;
+mod reaper;
+mod scripts;
+mod supervisor;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult, ScriptInvocation, ServerErrorKind};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
+
+use super::link::Seal;
+use super::{Backplane, Change, Entry, Envelope, Lifetimes, Listing, Notice, Numbers, Refusal, Wait};
+use crate::hub::room::{Record, Snapshot};
+use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
+
+pub use counters::Counters;
+
+/// Notices that may wait for the node; then what causes them waits.
+const NOTICES: usize = 1_024;
+
+/// What a node needs to be in a cluster.
+pub struct RedisSettings {
+    /// `redis://` or `rediss://`, as the `redis` crate takes it.
+    pub url: String,
+    /// This life of this node. Without bars and braces, as all names of nodes are.
+    pub node: NodeId,
+    /// What frames between nodes are sealed with; the same on all of them.
+    pub key: [u8; 32],
+    /// How long Redis keeps what nobody holds.
+    pub lifetimes: Lifetimes,
+    /// How fast everything goes.
+    pub pace: Pace,
+}
+
+/// How fast everything goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// From one heartbeat to the next, and from one look for dead nodes to the next.
+    pub heartbeat: Duration,
+    /// How long a node is believed without heartbeats.
+    pub lease: Duration,
+    /// A command that has no answer after this time is refused.
+    pub deadline: Duration,
+    /// At most this long envelopes are still carried when the node leaves.
+    pub flush: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(2_500),
+            lease: Duration::from_secs(10),
+            deadline: Duration::from_secs(2),
+            flush: Duration::from_secs(5),
+        }
+    }
+}
+
+/// One node's hold on the cluster. Dropping it is dying without a word: its tasks end, and when its lease does, another
+/// node takes over its peers.
+pub struct Redis(Arc<Inside>);
+
+/// What the tasks of a node share.
+struct Inside {
+    me: NodeId,
+    lifetimes: Lifetimes,
+    pace: Pace,
+    seal: Seal,
+    wire: supervisor::Wire,
+    scripts: scripts::Scripts,
+    counters: Arc<Counters>,
+    notices: mpsc::Sender<Notice>,
+    links: Mutex<HashMap<NodeId, Arc<outbox::Link>>>,
+    /// Some link has nothing left to carry.
+    carried: Notify,
+    holds: AtomicU64,
+    streams: AtomicU64,
+    pulse: Mutex<lease::Pulse>,
+    up: watch::Sender<bool>,
+    /// What makes the others believe in this node; ends before the other tasks when it leaves.
+    believers: TaskTracker,
+    leaving: CancellationToken,
+    tasks: TaskTracker,
+    over: CancellationToken,
+}
+
+impl Redis {
+    /// A node of the cluster at this Redis, and what it is told. Redis need not be there yet: until it is, everything
+    /// is refused with [`Refusal::Unavailable`], and it is tried again for ever. Fails if the URL is malformed. To be
+    /// called within a tokio runtime, which the node's tasks run on.
+    pub fn connect(settings: RedisSettings) -> RedisResult<(Self, mpsc::Receiver<Notice>)> {
+        let (notices, told) = mpsc::channel(NOTICES);
+        let over = CancellationToken::new();
+        let inside = Arc::new(Inside {
+            wire: supervisor::Wire::new(&settings.url)?,
+            me: settings.node,
+            lifetimes: settings.lifetimes,
+            pace: settings.pace,
+            seal: Seal::new(&settings.key),
+            scripts: scripts::Scripts::new(),
+            counters: Arc::default(),
+            notices,
+            links: Mutex::default(),
+            carried: Notify::new(),
+            holds: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
+            pulse: Mutex::default(),
+            up: watch::Sender::new(false),
+            believers: TaskTracker::new(),
+            leaving: over.child_token(),
+            tasks: TaskTracker::new(),
+            over,
+        });
+        inside.start();
+        Ok((Self(inside), told))
+    }
+
+    /// Whether the node is in the cluster ([`Backplane::is_up`]), and each change of that, a heartbeat late at most.
+    pub fn up(&self) -> watch::Receiver<bool> {
+        self.0.up.subscribe()
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// How many envelopes wait for other nodes to hear them.
+    pub fn backlog(&self) -> usize {
+        self.0.backlog()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.0.over.cancel();
+    }
+}
+
+impl Inside {
+    fn start(self: &Arc<Self>) {
+        let (inbox, ear, left) = inbox::open(self.counters.clone());
+        let channels = [keys::inbox(&self.me), keys::GONE.to_owned()];
+        let inside = self.clone();
+        self.spawn(async move {
+            inside.wire.keep(channels, ear, inside.pace.heartbeat, &inside.counters).await;
+        });
+        let inside = self.clone();
+        self.spawn(async move { inside.keep_taking(inbox).await });
+        let (inside, leaving) = (self.clone(), self.leaving.clone());
+        self.believers.spawn(leaving.run_until_cancelled_owned(async move { inside.keep_lease().await }));
+        let leaving = self.leaving.clone();
+        self.believers.spawn(leaving.run_until_cancelled_owned(self.clone().keep_reaping(left)));
+    }
+
+    /// A task that ends when this node does.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let over = self.over.clone();
+        self.tasks.spawn(async move { over.run_until_cancelled_owned(task).await });
+    }
+
+    fn is_up(&self) -> bool {
+        self.pulse.lock().is_within(self.pace.lease)
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.pace.deadline
+    }
+
+    fn next_stream(&self) -> u64 {
+        self.streams.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Runs a script.
+    async fn run<T: FromRedisValue>(&self, by: Instant, script: &ScriptInvocation<'_>) -> Result<T, Refusal> {
+        let answer = async { script.invoke_async(&mut self.wire.commands().await).await };
+        self.answered(timeout_at(by, answer).await)
+    }
+
+    /// Sends one command.
+    async fn ask<T: FromRedisValue>(&self, by: Instant, command: &Cmd) -> Result<T, Refusal> {
+        let answer = async { command.query_async(&mut self.wire.commands().await).await };
+        self.answered(timeout_at(by, answer).await)
+    }
+
+    /// Sends several commands at once, which need not be done at once.
+    async fn ask_all<T: FromRedisValue>(&self, by: Instant, commands: &Pipeline) -> Result<T, Refusal> {
+        let answer = async { commands.query_async(&mut self.wire.commands().await).await };
+        self.answered(timeout_at(by, answer).await)
+    }
+
+    fn answered<T, E>(&self, answer: Result<RedisResult<T>, E>) -> Result<T, Refusal> {
+        match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => {
+                debug!(%error, "Redis refused a command");
+                if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+                    self.wire.condemn();
+                }
+            }
+            Err(_) => debug!("Redis did not answer in time"),
+        }
+        self.wire.suspect();
+        Err(Refusal::Unavailable)
+    }
+
+    /// What the directory is asked while Redis is known to be away is refused without waiting.
+    fn wait<'a, T: 'a>(&'a self, asked: impl Future<Output = Result<T, Refusal>> + Send + 'a) -> Wait<'a, T> {
+        Box::pin(async move { if self.is_up() { asked.await } else { Err(Refusal::Unavailable) } })
+    }
+
+    async fn close(&self) -> Result<(), Refusal> {
+        if self.leaving.is_cancelled() {
+            return Ok(());
+        }
+        if timeout(self.pace.flush, self.flush()).await.is_err() {
+            let _ = timeout(self.pace.deadline, self.return_everything()).await;
+        }
+        self.leaving.cancel();
+        self.believers.close();
+        self.believers.wait().await;
+        self.pulse.lock().stop();
+        self.tell_whether_up();
+        let resigned = self.resign().await;
+        self.over.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        info!(node = %self.me, "out of the cluster");
+        resigned
+    }
+}
+
+impl Backplane for Redis {
+    fn node(&self) -> &NodeId {
+        &self.0.me
+    }
+
+    fn is_up(&self) -> bool {
+        self.0.is_up()
+    }
+
+    fn numbers(&self) -> Numbers {
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.0.counters;
+        Numbers {
+            round_trip: Duration::from_micros(counted(&counters.round_trip)),
+            unsettled: self.0.backlog(),
+            retransmits: counted(&counters.unheard),
+            missed: counted(&counters.missed),
+            rejected: counted(&counters.rejected),
+        }
+    }
+
+    fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()> {
+        self.0.wait(async move { self.0.make(room, &record).await })
+    }
+
+    fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>> {
+        self.0.wait(self.0.look(room, asked))
+    }
+
+    fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>> {
+        self.0.wait(self.0.public_rooms(dialect))
+    }
+
+    fn join<'a>(&'a self, room: &'a RoomId, entry: Entry) -> Wait<'a, Snapshot> {
+        self.0.wait(self.0.join(room, entry))
+    }
+
+    fn change<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        change: Change,
+    ) -> Wait<'a, u64> {
+        self.0.wait(self.0.change(room, peer, claim, change))
+    }
+
+    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64> {
+        self.0.wait(self.0.leave(room, peer, claim))
+    }
+
+    fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered> {
+        self.0.carry(to, &envelope)
+    }
+
+    fn close(&self) -> Wait<'_, ()> {
+        Box::pin(self.0.close())
+    }
+}
+
+#[cfg(test)]
+mod tests;

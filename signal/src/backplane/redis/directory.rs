@@ -1,0 +1,283 @@
+//! Rooms and members: what each question to the directory is in Redis, and what its answers mean.
+//!
+//! A membership is in the index of its node before it is in its room, and leaves the index after it has left the room:
+//! whatever is cut off in between, the index names too much and never too little. Each attempt to have a peer has a
+//! number, the *hold*, which its entry in the index and the membership carry: whoever deletes or adopts names it, so
+//! nothing that comes late touches what was written since.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value, from_redis_value};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::supervisor::Backoff;
+use super::{Inside, keys};
+use crate::backplane::{Change, Entry, Listing, MAX_LISTED, Refusal};
+use crate::hub::room::{Member, Record, Snapshot};
+use crate::message::{Claim, NodeId, PeerId, RoomId};
+
+/// Pauses between attempts to find out what became of a join.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Members as the scripts give them.
+type Members = Vec<(String, String)>;
+
+impl Inside {
+    pub(super) async fn make(&self, room: &RoomId, record: &Record) -> Result<(), Refusal> {
+        let by = self.deadline();
+        let mut make = self.scripts.make.key(&keys::room(room));
+        make.arg(record.made.to_string()).arg(record.limit).arg(write_record(record)).arg(self.empty_for());
+        answer::<Value>(self.run(by, &make).await?)?;
+        self.publicise(by, room, record).await
+    }
+
+    /// After the room is made, not before: who lists the rooms deletes entries of which there is no room.
+    async fn publicise(&self, by: Instant, room: &RoomId, record: &Record) -> Result<(), Refusal> {
+        if !record.public {
+            return Ok(());
+        }
+        let mut list = redis::cmd("HSET");
+        list.arg(keys::public(room.dialect())).arg(room.as_str()).arg(&record.title);
+        self.ask(by, &list).await
+    }
+
+    pub(super) async fn look(&self, room: &RoomId, asked: &[PeerId]) -> Result<Option<Snapshot>, Refusal> {
+        let mut look = self.scripts.look.key(&keys::room(room));
+        asked.iter().for_each(|peer| {
+            look.arg(peer.as_str());
+        });
+        let reply: Vec<Value> = self.run(self.deadline(), &look).await?;
+        if reply.len() == 1 {
+            return Ok(None);
+        }
+        let (version, record, members, gone): (u64, String, Members, Vec<String>) = answer(reply)?;
+        let mut snapshot = read_snapshot(version, &record, members)?;
+        snapshot.gone = gone.into_iter().map(PeerId::new).collect();
+        Ok(Some(snapshot))
+    }
+
+    pub(super) async fn public_rooms(&self, dialect: &str) -> Result<Vec<Listing>, Refusal> {
+        let by = self.deadline();
+        let index = keys::public(dialect);
+        let mut rooms: Vec<(String, String)> = self.ask(by, redis::cmd("HGETALL").arg(&index)).await?;
+        rooms.sort_by(|(_, title), (_, other)| title.cmp(other));
+        let mut listings = Vec::new();
+        for some in rooms.chunks(MAX_LISTED) {
+            let mut look = redis::pipe();
+            for (room, _) in some {
+                let [room, members, _] = keys::room(&RoomId::new(room.as_str()));
+                look.hget(room, "record").hlen(members);
+            }
+            let found: Vec<(Option<String>, usize)> = self.ask_all(by, &look).await?;
+            let (mut living, mut ended) = (Vec::new(), redis::cmd("HDEL"));
+            ended.arg(&index);
+            for ((room, _), (record, members)) in some.iter().zip(found) {
+                match record {
+                    Some(record) => {
+                        let (room, record) = (RoomId::new(room.as_str()), read_record(&record)?);
+                        living.push(Listing { room, record, members });
+                    }
+                    None => {
+                        ended.arg(room);
+                    }
+                }
+            }
+            if living.len() < some.len() {
+                let _: () = self.ask(by, &ended).await?;
+            }
+            // The index may tell of an earlier room of that name.
+            listings.extend(living.into_iter().filter(|listing| listing.record.public));
+            if listings.len() >= MAX_LISTED {
+                break;
+            }
+        }
+        listings.sort_by(|a, b| a.record.title.cmp(&b.record.title));
+        listings.truncate(MAX_LISTED);
+        Ok(listings)
+    }
+
+    pub(super) async fn join(self: &Arc<Self>, room: &RoomId, entry: Entry) -> Result<Snapshot, Refusal> {
+        let by = self.deadline();
+        let hold = self.next_hold();
+        let mut unsettled = Unsettled(Some((self.clone(), room.clone(), entry.peer.clone(), hold)));
+        self.index(by, room, &entry.peer, hold).await?;
+        let reply: Vec<Value> = {
+            let mut join = self.scripts.join.key(&keys::room(room));
+            join.arg(entry.peer.as_str()).arg(entry.made.to_string());
+            join.arg(entry.over.map(|claim| claim.0.to_string()).unwrap_or_default());
+            join.arg(self.me.as_str()).arg(hold);
+            join.arg(u8::from(entry.listed)).arg(u8::from(entry.away)).arg(&*entry.profile);
+            join.arg(entry.max_members);
+            match &entry.create {
+                Some(record) => join.arg(record.made.to_string()).arg(record.limit).arg(write_record(record)),
+                None => join.arg("").arg(0).arg(""),
+            };
+            self.run(by, join.arg(self.empty_for())).await?
+        };
+        let joined = answer::<(u64, String, Members, String, u64)>(reply);
+        let (version, record, members, node, released) = match joined {
+            Ok(joined) => joined,
+            Err(refusal) => {
+                unsettled.0 = None;
+                self.unindex(by, &self.me, room, &entry.peer, hold).await;
+                return Err(refusal);
+            }
+        };
+        if !node.is_empty() {
+            self.unindex(by, &NodeId::new(node), room, &entry.peer, released).await;
+        }
+        let snapshot = read_snapshot(version, &record, members)?;
+        if version == 1 {
+            // The peer is in, whether the room is listed or not.
+            let _ = self.publicise(by, room, &snapshot.record).await;
+        }
+        // Whoever stops waiting before this leaves a member behind that only this node can look after.
+        unsettled.0 = None;
+        Ok(snapshot)
+    }
+
+    pub(super) async fn change(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        claim: Claim,
+        change: Change,
+    ) -> Result<u64, Refusal> {
+        let mut script = self.scripts.change.key(&keys::room(room));
+        script.arg(peer.as_str()).arg(claim.0.to_string());
+        match change {
+            Change::Listed => script.arg("listed"),
+            Change::Away => script.arg("away"),
+            Change::Profile(profile) => script.arg("profile").arg(&*profile),
+        };
+        let (version,) = answer(self.run(self.deadline(), &script).await?)?;
+        Ok(version)
+    }
+
+    pub(super) async fn leave(&self, room: &RoomId, peer: &PeerId, claim: Claim) -> Result<u64, Refusal> {
+        let mut script = self.scripts.leave.key(&keys::room(room));
+        script.arg(peer.as_str()).arg(claim.0.to_string());
+        script.arg(milliseconds(self.lifetimes.gone)).arg(self.empty_for());
+        let by = self.deadline();
+        let reply = self.run(by, &script).await?;
+        let (version, node, hold): (u64, String, u64) = answer(reply)?;
+        self.unindex(by, &NodeId::new(node), room, peer, hold).await;
+        Ok(version)
+    }
+
+    /// Moves a peer from `from`, which has it as `hold`, to this node; `None` if somebody else has it by now.
+    pub(super) async fn take_over(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        from: &NodeId,
+        hold: u64,
+        ours: u64,
+    ) -> Result<Option<Snapshot>, Refusal> {
+        let mut adopt = self.scripts.adopt.key(&keys::room(room));
+        adopt.arg(peer.as_str()).arg(from.as_str()).arg(hold).arg(self.me.as_str()).arg(ours);
+        let reply: Vec<Value> = self.run(self.deadline(), &adopt).await?;
+        if reply.len() == 1 {
+            return Ok(None);
+        }
+        let (version, record, members): (u64, String, Members) = answer(reply)?;
+        read_snapshot(version, &record, members).map(Some)
+    }
+
+    /// Notes in this node's index that it is going to have a peer.
+    pub(super) async fn index(
+        &self,
+        by: Instant,
+        room: &RoomId,
+        peer: &PeerId,
+        hold: u64,
+    ) -> Result<(), Refusal> {
+        let note = [keys::index(&self.me), keys::membership(room, peer, hold)];
+        self.ask(by, redis::cmd("SADD").arg(&note)).await
+    }
+
+    /// Takes a membership that has ended out of its node's index. If that fails, the index names too much.
+    pub(super) async fn unindex(&self, by: Instant, node: &NodeId, room: &RoomId, peer: &PeerId, hold: u64) {
+        let note = [keys::index(node), keys::membership(room, peer, hold)];
+        let _: Result<(), Refusal> = self.ask(by, redis::cmd("SREM").arg(&note)).await;
+    }
+
+    pub(super) fn next_hold(&self) -> u64 {
+        self.holds.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn empty_for(&self) -> String {
+        milliseconds(self.lifetimes.empty_room)
+    }
+}
+
+/// A join without an answer may have happened, or may still happen: a command that timed out has not failed. When it
+/// is dropped so, Redis is asked until it answers, and a peer that has become a member is this node's own, away: it has
+/// its grace to come back, and leaves as everybody does. (What is still on its way then, on a connection that has been
+/// given up, is seen by nobody: that is left to fencing.)
+struct Unsettled(Option<(Arc<Inside>, RoomId, PeerId, u64)>);
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        let Some((inside, room, peer, hold)) = self.0.take() else { return };
+        inside.clone().spawn(async move {
+            let mut backoff = Backoff::new(SETTLE);
+            while inside.adopt(&room, &peer, &inside.me, hold).await.is_err() {
+                backoff.pause().await;
+            }
+            inside.unindex(inside.deadline(), &inside.me, &room, &peer, hold).await;
+        });
+    }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    duration.as_millis().max(1).to_string()
+}
+
+/// What a script answered: a word, and what belongs to it.
+fn answer<T: FromRedisValue>(reply: Vec<Value>) -> Result<T, Refusal> {
+    let mut reply = reply.into_iter();
+    let word: String = reply.next().and_then(|word| from_redis_value(word).ok()).unwrap_or_default();
+    match &*word {
+        "no room" => Err(Refusal::NoRoom),
+        "gone" => Err(Refusal::Gone),
+        "superseded" => Err(Refusal::Superseded),
+        "full" => Err(Refusal::Full),
+        "taken" => Err(Refusal::Taken),
+        _ => from_redis_value(Value::Array(reply.collect())).map_err(|error| unreadable(&error)),
+    }
+}
+
+fn read_snapshot(version: u64, record: &str, members: Members) -> Result<Snapshot, Refusal> {
+    let members = members.into_iter().map(|(peer, text)| Some((PeerId::new(peer), read_member(&text)?)));
+    let mut members: Vec<_> = members.collect::<Option<_>>().ok_or_else(|| unreadable(&"a member"))?;
+    members.sort_by_key(|(_, member)| member.born);
+    Ok(Snapshot { version, record: read_record(record)?, members, gone: Vec::new() })
+}
+
+/// As `room.lua` writes it: claim|born|listed|away|hold|node|profile.
+fn read_member(text: &str) -> Option<Member> {
+    let mut parts = text.splitn(7, '|');
+    let mut part = || parts.next();
+    let (claim, born) = (Claim(part()?.parse().ok()?), part()?.parse().ok()?);
+    let (listed, away) = (part()? == "1", part()? == "1");
+    let _hold = part()?;
+    let (node, profile) = (NodeId::new(part()?), part()?.into());
+    Some(Member { node, claim, born, listed, away, profile })
+}
+
+fn write_record(record: &Record) -> String {
+    serde_json::to_string(record).unwrap_or_default()
+}
+
+fn read_record(text: &str) -> Result<Record, Refusal> {
+    serde_json::from_str(text).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(what: &dyn std::fmt::Display) -> Refusal {
+    warn!("Redis holds something that this node cannot read: {what}");
+    Refusal::Unavailable
+}

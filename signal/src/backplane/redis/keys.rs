@@ -1,0 +1,91 @@
+//! Every name that is used in Redis. All keys that one script touches share a hash tag.
+//!
+//! ```text
+//! sg:{r:<room>}:i           HASH    the room: version, made, limit, record (JSON)
+//! sg:{r:<room>}:m           HASH    peer -> claim|born|listed|away|hold|node|profile
+//! sg:{r:<room>}:g           ZSET    peers that have left for good, until when (ms, Redis's clock)
+//! sg:{n:<node>}:hb          STRING  the lease: while it is there the node is alive
+//! sg:{n:<node>}:idx         SET     ["room","peer",hold]: what others have to take over, and perhaps more
+//! sg:{n:<node>}:reaper      STRING  who is taking over the peers of this dead node
+//! sg:nodes                  HASH    node -> version of its program: all that live or have still to be reaped
+//! sg:epoch                  STRING  random; another one says that Redis has lost everything
+//! sg:public:<dialect>       HASH    room -> title: the rooms listed for everybody, and some that have ended
+//! channel sg:in:{n:<node>}          the node's inbox: sealed frames
+//! channel sg:gone                   says that a node has left, so that nobody waits for its lease to end
+//! ```
+//!
+//! A node's id names one life of it, so nothing here outlives a life under the name of the next. No name comes from a
+//! client unchecked, and none could leave its braces' first part: the tag is the same for all keys of a room.
+
+use crate::message::{NodeId, PeerId, RoomId};
+
+/// Hash of all nodes.
+pub(super) const NODES: &str = "sg:nodes";
+/// What is different after Redis has lost everything.
+pub(super) const EPOCH: &str = "sg:epoch";
+/// Channel on which a node that leaves says so.
+pub(super) const GONE: &str = "sg:gone";
+
+/// The keys of a room, in the order in which the scripts take them: the room, its members, who has left it.
+pub(super) fn room(room: &RoomId) -> [String; 3] {
+    ["i", "m", "g"].map(|part| format!("sg:{{r:{room}}}:{part}"))
+}
+
+/// The lease of a node.
+pub(super) fn lease(node: &NodeId) -> String {
+    format!("sg:{{n:{node}}}:hb")
+}
+
+/// The memberships that a node may have.
+pub(super) fn index(node: &NodeId) -> String {
+    format!("sg:{{n:{node}}}:idx")
+}
+
+/// Who is reaping a node.
+pub(super) fn reaper(node: &NodeId) -> String {
+    format!("sg:{{n:{node}}}:reaper")
+}
+
+/// The channel of a node's inbox.
+pub(super) fn inbox(node: &NodeId) -> String {
+    format!("sg:in:{{n:{node}}}")
+}
+
+/// The public rooms of a dialect.
+pub(super) fn public(dialect: &str) -> String {
+    format!("sg:public:{dialect}")
+}
+
+/// A membership in a node's index.
+pub(super) fn membership(room: &RoomId, peer: &PeerId, hold: u64) -> String {
+    serde_json::json!([room, peer, hold]).to_string()
+}
+
+/// What [`membership`] wrote.
+pub(super) fn parse_membership(text: &str) -> Option<(RoomId, PeerId, u64)> {
+    serde_json::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_membership_is_read_as_it_was_written() {
+        let strange = (RoomId::of("camus", "a\"]:{}\n"), PeerId::new("ü,[\u{1}"), u64::MAX);
+        assert_eq!(parse_membership(&membership(&strange.0, &strange.1, strange.2)), Some(strange));
+        assert_eq!(parse_membership("[\"camus/r\",\"alice\"]"), None);
+    }
+
+    #[test]
+    fn the_keys_of_a_room_share_their_tag() {
+        let tag = |key: &str| {
+            let inside = key.split_once('{').unwrap().1;
+            inside.split_once('}').unwrap().0.to_owned()
+        };
+        for name in ["kitchen", "a}b", "{", "}{"] {
+            let keys = room(&RoomId::of("camus", name));
+            assert!(keys.iter().all(|key| tag(key) == tag(&keys[0])), "{keys:?}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+-- Puts a peer into a room, or takes it over from whoever has the claim that the caller names; nobody else loses it.
+-- One who comes back keeps its place and what was said of it. A room that somebody is in does not end by itself.
+-- Refuses, in this order: 'no room' (none, or another one under its name), 'gone', 'superseded', 'full'.
+-- ARGV: peer, creation number, claim taken over or '', node, hold, listed, away, profile, members at most,
+--       and to make the room if there is none: creation number or '', limit, record, milliseconds as an empty room.
+-- Answers 'joined', version, record, members, node that had the peer so far or '', its hold.
+local peer, over = ARGV[1], ARGV[3]
+local made = redis.call('HGET', room, 'made')
+if not made and ARGV[10] ~= '' then
+  make(ARGV[10], ARGV[11], ARGV[12], ARGV[13])
+  made = ARGV[10]
+end
+if made ~= ARGV[2] then return {'no room'} end
+if has_left(peer) then return {'gone'} end
+
+local held = member(peer)
+if (held and held.claim or '') ~= over then return {'superseded'} end
+local limit, most = tonumber(redis.call('HGET', room, 'limit')), tonumber(ARGV[9])
+if limit == 0 or limit > most then limit = most end
+if not held and redis.call('HLEN', members) >= limit then return {'full'} end
+
+local version = next_version()
+local m = { claim = version, born = version, listed = ARGV[6], away = ARGV[7], hold = ARGV[5], node = ARGV[4],
+  profile = ARGV[8] }
+if held then m.born, m.listed, m.profile = held.born, held.listed, held.profile end
+write(peer, m)
+redis.call('PERSIST', room)
+redis.call('PERSIST', gone)
+local _, record, all = snapshot()
+return {'joined', version, record, all, held and held.node or '', held and held.hold or '0'}

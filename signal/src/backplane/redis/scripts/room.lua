@@ -1,0 +1,57 @@
+-- Before each script of a room. KEYS: the room, its members, who has left it.
+--
+-- A member is written claim|born|listed|away|hold|node|profile. Only the profile may hold a bar. Claims and versions
+-- count changes of one room, so they stay far below the 2^53 that a Lua number holds; the creation number does not,
+-- and is compared as text.
+local room, members, gone = KEYS[1], KEYS[2], KEYS[3]
+
+local function parse(text)
+  local claim, born, listed, away, hold, node, profile =
+    string.match(text, '^(%d+)|(%d+)|([01])|([01])|(%d+)|([^|]*)|(.*)$')
+  return {
+    claim = claim, born = born, listed = listed, away = away, hold = hold, node = node, profile = profile
+  }
+end
+
+local function write(peer, m)
+  redis.call('HSET', members, peer,
+    table.concat({m.claim, m.born, m.listed, m.away, m.hold, m.node, m.profile}, '|'))
+end
+
+local function member(peer)
+  local text = redis.call('HGET', members, peer)
+  return text and parse(text)
+end
+
+-- The one place where a version is made: each change of a room raises it by one.
+local function next_version()
+  return string.format('%.0f', redis.call('HINCRBY', room, 'version', 1))
+end
+
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function has_left(peer)
+  local until_when = redis.call('ZSCORE', gone, peer)
+  return until_when and tonumber(until_when) > now()
+end
+
+-- A room without members: it ends after this time, all of it at once.
+local function ends_after(milliseconds)
+  redis.call('PEXPIRE', room, milliseconds)
+  redis.call('PEXPIRE', gone, milliseconds)
+end
+
+local function make(made, limit, record, empty_for)
+  redis.call('DEL', members, gone)
+  redis.call('HSET', room, 'version', 0, 'made', made, 'limit', limit, 'record', record)
+  ends_after(empty_for)
+end
+
+-- Version, record, members as name and text in turn.
+local function snapshot()
+  local fields = redis.call('HMGET', room, 'version', 'record')
+  return fields[1], fields[2], redis.call('HGETALL', members)
+end

@@ -1,0 +1,155 @@
+//! What becomes of nodes whose Redis is away, stands still, or comes back empty.
+
+use super::*;
+
+#[tokio::test]
+async fn only_a_malformed_address_is_an_error() {
+    assert!(Redis::connect(settings("redis:/\\".to_owned(), "a")).is_err());
+    let mut server = Server::start();
+    server.kill();
+    let a = server.starts("a");
+    assert_eq!(a.enters(&room(), "alice").await, Err(Refusal::Unavailable));
+    assert!(!a.redis.is_up());
+    server.start_again();
+    is_up(&a.redis).await;
+    a.enters(&room(), "alice").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_empty_is_used_again_and_each_node_is_told_once() {
+    let mut server = Server::start();
+    let (mut a, mut b) = (server.has("a").await, server.has("b").await);
+    a.says_number(&b, 0).unwrap();
+    assert_eq!(b.hears_number().await, 0);
+    comes_true("the first frame is settled", async || a.redis.backlog() == 0).await;
+
+    server.kill();
+    for n in 1..=100 {
+        a.says_number(&b, n).unwrap();
+    }
+    server.start_again();
+    let mut forgotten = 0;
+    let mut next = 1;
+    while next <= 100 || forgotten == 0 {
+        match b.hears().await {
+            Notice::Forgotten => forgotten += 1,
+            Notice::Arrived { envelope, .. } => {
+                assert_eq!(envelope, numbered(next));
+                next += 1;
+            }
+            other => panic!("heard {other:?}"),
+        }
+    }
+    assert_eq!(forgotten, 1);
+    a.hears_that_it_was_forgotten().await;
+    b.says_number(&a, 7).unwrap();
+    assert_eq!(a.hears_number().await, 7);
+    a.enters(&room(), "alice").await.unwrap();
+    assert!(a.notices.try_recv().is_err() && b.notices.try_recv().is_err());
+    assert_eq!((a.counts(|c| &c.missed), b.counts(|c| &c.missed)), (0, 0));
+    assert!(a.counts(|c| &c.connects) >= 2);
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_are_rebuilt_with_their_subscription() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    let mut redis = server.connection().await;
+    for (round, kind) in ["pubsub", "normal"].into_iter().enumerate() {
+        let before = b.counts(|c| &c.connects);
+        redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).exec_async(&mut redis).await.unwrap();
+        comes_true("a new connection", async || b.counts(|c| &c.connects) > before).await;
+        a.says_number(&b, round).unwrap();
+        assert_eq!(b.hears_number().await, round);
+    }
+    assert!(b.notices.try_recv().is_err(), "nobody was forgotten");
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_but_its_connections_is_noticed() {
+    let server = Server::start();
+    let (mut a, mut b) = (server.has("a").await, server.has("b").await);
+    let mut redis = server.connection().await;
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    a.hears_that_it_was_forgotten().await;
+    b.hears_that_it_was_forgotten().await;
+    let nodes: usize = redis.hlen(keys::NODES).await.unwrap();
+    assert_eq!(nodes, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stands_still_is_refused_in_time_and_kills_nobody() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    b.enters(&room(), "bob").await.unwrap();
+    server.stands_still();
+    let asked = Instant::now();
+    assert_eq!(a.enters(&room(), "alice").await, Err(Refusal::Unavailable));
+    assert!(asked.elapsed() < PACE.deadline + Duration::from_millis(500));
+    timeout(DEADLINE, a.redis.up().wait_for(|up| !*up)).await.unwrap().unwrap();
+    let asked = Instant::now();
+    assert_eq!(a.enters(&room(), "carol").await, Err(Refusal::Unavailable));
+    assert!(asked.elapsed() < Duration::from_millis(500), "what is known to be away is not waited for");
+    server.goes_on();
+
+    is_up(&b.redis).await;
+    a.says_number(&b, 1).unwrap();
+    assert_eq!(b.hears_number().await, 1);
+    is_up(&a.redis).await;
+    let members = a.redis.look(&room(), &[]).await.unwrap().unwrap().members;
+    let bob = members.iter().find(|(peer, _)| *peer == PeerId::new("bob")).unwrap();
+    assert_eq!((&bob.1.node, bob.1.away), (b.redis.node(), false), "bob's node lived all the time");
+    assert!(b.notices.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_waits_for_a_redis_that_is_away_is_bounded() {
+    let mut server = Server::start();
+    let (a, b) = (server.has("a").await, server.has("b").await);
+    server.kill();
+    let taken = (0..30_000).take_while(|n| a.says_number(&b, *n).is_ok()).count();
+    assert_eq!(taken, crate::backplane::link::MAX_WAITING);
+    assert_eq!(a.says_number(&b, 0), Err(Undelivered::Full));
+    assert_eq!(a.redis.backlog(), taken);
+}
+
+#[tokio::test]
+async fn tls_needs_nothing_that_is_not_there() {
+    let mut server = Server::start();
+    server.kill();
+    let url = server.url().replace("redis://", "rediss://");
+    let (ear, lost): (supervisor::Ear, _) = (Arc::new(|_| ()), Arc::new(Notify::new()));
+    let wire = supervisor::Wire::new(&url).unwrap();
+    let attempt = async move { wire.connect(&[String::new(), String::new()], &ear, &lost).await.is_err() };
+    let refused = timeout(DEADLINE, tokio::spawn(attempt)).await.unwrap();
+    assert!(refused.expect("a panic would end the supervisor"));
+}
+
+#[tokio::test]
+async fn who_leaves_while_redis_is_away_gives_back_what_it_could_not_carry() {
+    let mut server = Server::start();
+    let b = server.has("b").await;
+    let pace = Pace { flush: Duration::from_millis(200), deadline: Duration::from_millis(300), ..PACE };
+    let (redis, notices) = Redis::connect(RedisSettings { pace, ..settings(server.url(), "a") }).unwrap();
+    let mut a = Peer { redis, notices };
+    is_up(&a.redis).await;
+    server.kill();
+    a.says_number(&b, 1).unwrap();
+    assert_eq!(timeout(DEADLINE, a.redis.close()).await.unwrap(), Err(Refusal::Unavailable));
+    assert!(matches!(a.hears().await, Notice::Returned { envelope, .. } if envelope == numbered(1)));
+    assert_eq!(a.says_number(&b, 2), Err(Undelivered::Unreachable));
+}
+
+#[tokio::test]
+async fn a_master_that_became_a_replica_is_not_believed() {
+    let server = Server::start();
+    let a = server.has("a").await;
+    let mut redis = server.connection().await;
+    let before = a.counts(|c| &c.connects);
+    redis::cmd("REPLICAOF").arg("127.0.0.1").arg("1").exec_async(&mut redis).await.unwrap();
+    timeout(DEADLINE, a.redis.up().wait_for(|up| !*up)).await.unwrap().unwrap();
+    comes_true("the address is tried again", async || a.counts(|c| &c.connects) > before + 1).await;
+    redis::cmd("REPLICAOF").arg("NO").arg("ONE").exec_async(&mut redis).await.unwrap();
+    is_up(&a.redis).await;
+    a.enters(&room(), "alice").await.unwrap();
+}

@@ -1,0 +1,231 @@
+//! What nodes do to each other, and others to them, while Redis is well.
+
+use super::*;
+
+#[tokio::test]
+async fn a_members_profile_may_say_anything() {
+    let server = Server::start();
+    let a = server.has("a").await;
+    let profile = "| 1|2|\n|\u{0}\u{1f600}";
+    a.redis.join(&room(), Entry { profile: profile.into(), ..entry("alice") }).await.unwrap();
+    let seen = a.redis.look(&room(), &[]).await.unwrap().unwrap();
+    assert_eq!(&*seen.members[0].1.profile, profile);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_peer_of_a_dead_node_is_adopted_by_exactly_one_of_the_others() {
+    let server = Server::start();
+    let (a, mut b, mut c) = (server.has("a").await, server.has("b").await, server.has("c").await);
+    let dead = a.redis.node().clone();
+    for n in 0..200 {
+        a.enters(&RoomId::of("camus", &format!("room {}", n % 20)), &format!("peer {n}")).await.unwrap();
+    }
+    drop(a);
+    let mut adopted = BTreeSet::new();
+    while adopted.len() < 200 {
+        let (notice, heir) = tokio::select! {
+            notice = b.hears() => (notice, b.redis.node()),
+            notice = c.hears() => (notice, c.redis.node()),
+        };
+        let Notice::Adopted { room, peer, snapshot } = notice else { panic!("heard {notice:?}") };
+        assert_eq!(snapshot.member(&peer).unwrap().node, *heir);
+        assert_eq!(snapshot.version, claim_of(&snapshot, peer.as_str()).0);
+        assert!(adopted.insert((room, peer)), "adopted twice");
+    }
+    let mut redis = server.connection().await;
+    comes_true("the dead node is forgotten", async || {
+        !redis.hexists::<_, _, bool>(keys::NODES, dead.as_str()).await.unwrap()
+            && !redis.exists::<_, bool>(&[keys::index(&dead)][..]).await.unwrap()
+            && !redis.exists::<_, bool>(&[keys::reaper(&dead)][..]).await.unwrap()
+    })
+    .await;
+    assert!(b.notices.try_recv().is_err() && c.notices.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_index_knows_who_is_here_and_nobody_else() {
+    let server = Server::start();
+    let (a, b) = (server.has("a").await, server.has("b").await);
+    let mut redis = server.connection().await;
+    let mut indexed =
+        async |node: &Peer| -> usize { redis.scard(keys::index(node.redis.node())).await.unwrap() };
+
+    let first = claim_of(&a.enters(&room(), "alice").await.unwrap(), "alice");
+    let bob = claim_of(&a.enters(&room(), "bob").await.unwrap(), "bob");
+    assert_eq!(a.enters(&room(), "alice").await, Err(Refusal::Superseded));
+    assert_eq!(indexed(&a).await, 2, "a refused join leaves the membership that there is");
+
+    let over = Entry { over: Some(first), ..entry("alice") };
+    let moved = claim_of(&b.redis.join(&room(), over).await.unwrap(), "alice");
+    assert_eq!((indexed(&a).await, indexed(&b).await), (1, 1));
+    let back = Entry { over: Some(moved), ..entry("alice") };
+    let back = claim_of(&a.redis.join(&room(), back).await.unwrap(), "alice");
+    assert_eq!((indexed(&a).await, indexed(&b).await), (2, 0));
+    a.redis.leave(&room(), &PeerId::new("alice"), back).await.unwrap();
+    a.redis.leave(&room(), &PeerId::new("bob"), bob).await.unwrap();
+    assert_eq!(indexed(&a).await, 0);
+}
+
+#[tokio::test]
+async fn a_room_that_has_ended_leaves_nothing_behind() {
+    let server = Server::start();
+    let a = server.has("a").await;
+    let mut redis = server.connection().await;
+    let public = Record { made: 1, public: true, ..Record::default() };
+    a.redis.make(&RoomId::of("camus", "public"), public).await.unwrap();
+    let claim = claim_of(&a.enters(&room(), "alice").await.unwrap(), "alice");
+    a.redis.leave(&room(), &PeerId::new("alice"), claim).await.unwrap();
+    comes_true("only the lease, the nodes and the epoch are left", async || {
+        a.redis.public_rooms("camus").await.unwrap();
+        redis::cmd("DBSIZE").query_async::<u64>(&mut redis).await.unwrap() == 3
+    })
+    .await;
+    a.redis.close().await.unwrap();
+    assert_eq!(redis.keys::<_, Vec<String>>("*").await.unwrap(), [keys::EPOCH]);
+}
+
+#[tokio::test]
+async fn scripts_that_redis_has_forgotten_are_not_missed() {
+    let server = Server::start();
+    let a = server.has("a").await;
+    let mut redis = server.connection().await;
+    for name in ["alice", "bob"] {
+        redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut redis).await.unwrap();
+        a.enters(&room(), name).await.unwrap();
+    }
+    assert_eq!(a.redis.look(&room(), &[]).await.unwrap().unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_counted_and_changes_nothing() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    let to = b.redis.node().clone();
+    let mut redis = server.connection().await;
+    let forged = {
+        let mut link = crate::backplane::link::Outgoing::new(a.redis.node().clone(), to.clone(), 9);
+        link.push(&numbered(66)).unwrap();
+        link.next_frame().unwrap()
+    };
+    let garbage = [
+        vec![],
+        b"hello".to_vec(),
+        forged.clone(),
+        Seal::new(&[8; 32]).close(&forged),
+        Seal::new(&[7; 32]).close(b"?"),
+    ];
+    for bytes in &garbage {
+        redis.publish::<_, _, ()>(keys::inbox(&to), bytes).await.unwrap();
+        redis.publish::<_, _, ()>(keys::GONE, bytes).await.unwrap();
+    }
+    redis.publish::<_, _, ()>(keys::GONE, to.as_str()).await.unwrap();
+    a.says_number(&b, 1).unwrap();
+    assert_eq!(b.hears_number().await, 1);
+    assert_eq!(b.counts(|counters| &counters.rejected), garbage.len() as u64);
+    assert_eq!(b.counts(|counters| &counters.missed), 0);
+    assert!(a.redis.is_up() && b.redis.is_up() && b.notices.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_frame_that_is_played_again_is_heard_once() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    let mut redis = server.connection().await;
+    let mut link = crate::backplane::link::Outgoing::new(a.redis.node().clone(), b.redis.node().clone(), 9);
+    link.push(&numbered(1)).unwrap();
+    let frame = Seal::new(&[7; 32]).close(&link.next_frame().unwrap());
+    for _ in 0..3 {
+        redis.publish::<_, _, ()>(keys::inbox(b.redis.node()), &frame).await.unwrap();
+    }
+    assert_eq!(b.hears_number().await, 1);
+    comes_true("the others are counted", async || b.counts(|counters| &counters.repeated) == 2).await;
+    assert!(b.notices.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_carries_what_it_was_given() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    for n in 0..1_000 {
+        a.says_number(&b, n).unwrap();
+    }
+    a.redis.close().await.unwrap();
+    assert_eq!(a.redis.backlog(), 0);
+    for n in 0..1_000 {
+        assert_eq!(b.hears_number().await, n);
+    }
+    assert_eq!(a.says_number(&b, 0), Err(Undelivered::Unreachable));
+    assert_eq!(a.enters(&room(), "alice").await, Err(Refusal::Unavailable));
+    a.redis.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_dead_node_did_not_get_comes_back_and_no_more_is_taken() {
+    let server = Server::start();
+    let (mut a, b) = (server.has("a").await, server.has("b").await);
+    let dead = b.redis.node().clone();
+    drop(b);
+    let mut redis = server.connection().await;
+    let mut hearing = redis::cmd("PUBSUB");
+    hearing.arg("NUMSUB").arg(keys::inbox(&dead));
+    comes_true("the dead node hears nothing", async || {
+        hearing.query_async::<(String, u64)>(&mut redis).await.unwrap().1 == 0
+    })
+    .await;
+    for n in 0..3 {
+        a.redis.carry(&dead, numbered(n)).unwrap();
+    }
+    for n in 0..3 {
+        let notice = a.hears().await;
+        let Notice::Returned { envelope, .. } = notice else { panic!("heard {notice:?}") };
+        assert_eq!(envelope, numbered(n));
+    }
+    assert_eq!(a.redis.carry(&dead, numbered(4)), Err(Undelivered::Unreachable));
+}
+
+#[tokio::test]
+async fn a_node_that_was_reaped_alive_is_told_when_it_is_over() {
+    let server = Server::start();
+    let mut a = server.has("a").await;
+    let mut redis = server.connection().await;
+    redis.set::<_, _, ()>(keys::reaper(a.redis.node()), "somebody").await.unwrap();
+    redis.del::<_, ()>(keys::lease(a.redis.node())).await.unwrap();
+    timeout(DEADLINE, a.redis.up().wait_for(|up| !*up)).await.unwrap().unwrap();
+    assert_eq!(a.enters(&room(), "alice").await, Err(Refusal::Unavailable));
+    assert!(a.notices.try_recv().is_err(), "not while it is being reaped");
+    redis.hdel::<_, _, ()>(keys::NODES, a.redis.node().as_str()).await.unwrap();
+    redis.del::<_, ()>(keys::reaper(a.redis.node())).await.unwrap();
+    a.hears_that_it_was_forgotten().await;
+    is_up(&a.redis).await;
+    a.enters(&room(), "alice").await.unwrap();
+    assert!(a.notices.try_recv().is_err(), "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_nobody_waits_for_any_more_leaves_no_ghost() {
+    const MANY: u32 = 60;
+    let server = Server::start();
+    let mut a = server.has("a").await;
+    let (mut known, mut cut_off) = (BTreeSet::new(), 0);
+    for n in 0..MANY {
+        let name = format!("peer {n}");
+        let patience = Duration::from_micros(20) * n;
+        match timeout(patience, a.enters(&room(), &name)).await {
+            Ok(entered) => assert!(entered.is_ok() && known.insert(PeerId::new(name))),
+            Err(_) => cut_off += 1,
+        }
+    }
+    assert!(cut_off > 0, "the first has no time at all");
+    let mut redis = server.connection().await;
+    comes_true("all members are known, and no one else is in the index", async || {
+        while let Ok(notice) = a.notices.try_recv() {
+            let Notice::Adopted { peer, .. } = notice else { panic!("heard {notice:?}") };
+            assert!(known.insert(peer), "known before");
+        }
+        let members = a.redis.look(&room(), &[]).await.unwrap().map(|room| room.members).unwrap_or_default();
+        let members: BTreeSet<_> = members.into_iter().map(|(peer, _)| peer).collect();
+        let indexed: usize = redis.scard(keys::index(a.redis.node())).await.unwrap();
+        members == known && indexed == known.len()
+    })
+    .await;
+}
