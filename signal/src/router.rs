@@ -1,0 +1,298 @@
+//! Here, or elsewhere? The only place that knows.
+//!
+//! A command of one of this node's peers comes in ([`Router::act`]). What follows from it:
+//!
+//! - `post`: a message is encoded once and goes into a mailbox here, on to the node that has its peer, or waits for a
+//!   peer that has to be looked for;
+//! - `entrance`: a peer comes, goes, is away, or moves between nodes;
+//! - `news`: what other nodes say, and what becomes of this node's peers by it.
+
+mod entrance;
+mod news;
+mod post;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
+use crate::dialect::{self, Dialect};
+use crate::goodbye::Goodbye;
+use crate::hub::mailbox::{Bounds, Letter};
+use crate::hub::{Due, Hub, Patience};
+use crate::ice::Ice;
+use crate::message::{Claim, Command, Event, Frame, NodeId, PeerId, Profile, RoomId, Speaker};
+use crate::metrics::Metrics;
+
+/// What a router goes by.
+#[derive(Debug)]
+pub struct Rules {
+    /// Whether entering a room that does not exist makes it.
+    pub create_on_entry: bool,
+    /// Members of a room that was made by entering it, at most; 0 for as many as `max_members`.
+    pub guest_limit: u32,
+    /// Members of any room, at most.
+    pub max_members: u32,
+    /// How much may wait for one peer.
+    pub mailbox: Bounds,
+    /// How long is waited for a peer.
+    pub patience: Patience,
+    /// The STUN and TURN servers.
+    pub ice: Ice,
+}
+use post::Strays;
+
+/// How long each of some peers has been silent, in milliseconds.
+type Silence = Vec<(PeerId, u64)>;
+
+/// The one place that knows where a message goes next.
+pub struct Router {
+    hub: Mutex<Hub>,
+    backplane: Arc<dyn Backplane>,
+    rules: Rules,
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    strays: Strays,
+    been_up: AtomicBool,
+    /// Held while peers are being removed.
+    removing: Arc<Semaphore>,
+    asks: Mutex<HashMap<u64, mpsc::Sender<Silence>>>,
+    next_ask: AtomicU64,
+}
+
+/// Milliseconds since 1970.
+fn millis() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Router {
+    /// A router on `backplane`, whose notices are followed by tasks of `tasks` until `stop`.
+    pub fn start(
+        backplane: Arc<dyn Backplane>,
+        notices: mpsc::Receiver<Notice>,
+        rules: Rules,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
+        let hub = Hub::new(backplane.node().clone(), rules.mailbox, rules.patience);
+        let router = Arc::new(Self {
+            hub: Mutex::new(hub),
+            backplane,
+            rules,
+            metrics,
+            tasks,
+            strays: Strays::default(),
+            been_up: AtomicBool::new(false),
+            removing: Arc::new(Semaphore::new(1)),
+            asks: Mutex::default(),
+            next_ask: AtomicU64::new(0),
+        });
+        let follow = news::follow(Arc::downgrade(&router), notices);
+        router.tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
+        let look_for = post::look_for_strays(Arc::downgrade(&router));
+        router.tasks.spawn(stop.clone().run_until_cancelled_owned(look_for));
+        router
+    }
+
+    /// What this node knows in common with others.
+    pub fn backplane(&self) -> &dyn Backplane {
+        &*self.backplane
+    }
+
+    /// Whether entering a room that does not exist makes it.
+    pub fn creates_on_entry(&self) -> bool {
+        self.rules.create_on_entry
+    }
+
+    /// Whether the backplane has ever answered.
+    pub fn has_been_up(&self) -> bool {
+        self.been_up.fetch_or(self.backplane.is_up(), Ordering::Relaxed) || self.backplane.is_up()
+    }
+
+    /// Does what `speaker` asks for, with a frame that was read at `read`. Fails if the connection no longer has the
+    /// peer: nothing can be done in the name of one who was replaced.
+    pub async fn act(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+        command: Command,
+        read: Instant,
+    ) -> Result<(), Goodbye> {
+        let first_word = self.hub.lock().heard(speaker, read)?;
+        if first_word && self.list(speaker).await.is_err() {
+            return self.answer(speaker, dialect.encode(&Event::Busy));
+        }
+        match command {
+            Command::Tell { to, kind, payload, receipt } => {
+                self.tell(dialect, speaker, (&to, &kind, payload.as_deref()), receipt, read);
+            }
+            Command::Rename(profile) => self.rename(dialect, speaker, profile).await?,
+            Command::Roster => self.roster(speaker)?,
+            Command::IceServers => {
+                let servers = self.rules.ice.servers(&speaker.peer, millis() / 1000);
+                self.metrics.turn_credentials_issued.inc_by(u64::from(self.rules.ice.turn.is_some()));
+                self.answer(speaker, dialect.encode(&Event::IceServers(&servers)))?;
+            }
+            Command::Leave => return self.bye(dialect, speaker).await,
+            Command::Answer(frame) => self.answer(speaker, Some(frame))?,
+            Command::Noted => {}
+        }
+        if first_word {
+            let mut hub = self.hub.lock();
+            let session = hub.session(speaker)?;
+            session.coming = false;
+            session.shut_or_open();
+        }
+        Ok(())
+    }
+
+    /// A sign of life that was no frame: a pong.
+    pub fn heard(&self, speaker: &Speaker) -> Result<(), Goodbye> {
+        self.hub.lock().heard(speaker, Instant::now()).map(|_| ())
+    }
+
+    /// Answers the speaker. One who does not read the answers to its own questions is sent away.
+    fn answer(&self, speaker: &Speaker, frame: Option<Frame>) -> Result<(), Goodbye> {
+        let Some(frame) = frame else { return Ok(()) };
+        let mut hub = self.hub.lock();
+        hub.session(speaker)?.mailbox.answer(frame).map_err(|_| Goodbye::Slow)
+    }
+
+    /// The others may know of the speaker from now on.
+    async fn list(self: &Arc<Self>, speaker: &Speaker) -> Result<(), Refusal> {
+        self.change_own(speaker, Change::Listed, false).await
+    }
+
+    async fn rename(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+        profile: Profile,
+    ) -> Result<(), Goodbye> {
+        match self.change_own(speaker, Change::Profile(profile), true).await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Unavailable) => self.answer(speaker, dialect.encode(&Event::Busy)),
+            Err(_) => Err(Goodbye::Replaced),
+        }
+    }
+
+    async fn change_own(
+        self: &Arc<Self>,
+        speaker: &Speaker,
+        change: Change,
+        roster: bool,
+    ) -> Result<(), Refusal> {
+        let claim = self.hub.lock().session(speaker).map_err(|_| Refusal::Superseded)?.claim;
+        self.change(&speaker.room, &speaker.peer, claim, change, roster).await
+    }
+
+    /// Changes a membership that this node holds: in the directory, here, and for the others.
+    async fn change(
+        self: &Arc<Self>,
+        room: &RoomId,
+        peer: &PeerId,
+        claim: Claim,
+        change: Change,
+        roster: bool,
+    ) -> Result<(), Refusal> {
+        let version = self.backplane.change(room, peer, claim, change.clone()).await?;
+        let (nodes, member) = {
+            let hub = self.hub.lock();
+            (hub.other_nodes(room), hub.room(room).and_then(|room| room.member(peer)).cloned())
+        };
+        if let Some(mut member) = member.filter(|member| member.claim == claim) {
+            change.make_to(&mut member);
+            let (room, peer) = (room.clone(), peer.clone());
+            self.publish(nodes, Changed { room, version, peer, member: Some(member), frame: None, roster });
+        }
+        Ok(())
+    }
+
+    /// A change that this node has made in the directory: known here, and told to `nodes`.
+    fn publish(self: &Arc<Self>, nodes: BTreeSet<NodeId>, changed: Changed) {
+        for node in nodes {
+            // A node that does not hear of it sees the gap at the next change, and reads the room again.
+            let _ = self.backplane.carry(&node, Envelope::Changed(changed.clone()));
+        }
+        self.changed(changed);
+    }
+
+    fn roster(&self, speaker: &Speaker) -> Result<(), Goodbye> {
+        let (newcomer, nodes) = {
+            let mut hub = self.hub.lock();
+            let session = hub.session(speaker)?;
+            let newcomer = !std::mem::replace(&mut session.knows_roster, true);
+            (newcomer, hub.other_nodes(&speaker.room))
+        };
+        let roster = self.hub.lock().room(&speaker.room).and_then(|room| room.roster_frame(&speaker.room));
+        self.answer(speaker, roster)?;
+        if newcomer {
+            for node in nodes {
+                let envelope = Envelope::Roster { room: speaker.room.clone(), but: speaker.peer.clone() };
+                let _ = self.backplane.carry(&node, envelope);
+            }
+            self.hub.lock().tell_roster(&speaker.room, Some(&speaker.peer));
+        }
+        Ok(())
+    }
+
+    /// Looks after this node's peers: asks those that are silent, removes those that are gone.
+    pub fn tick(self: &Arc<Self>, now: Instant) {
+        let due = self.hub.lock().tick(now);
+        let mut leaving = Vec::new();
+        for due in due {
+            match due {
+                Due::Ask(room, peer) => self.ask(&room, &peer),
+                Due::Remove(room, peer, claim) => leaving.push((room, peer, claim)),
+                Due::GiveBack(room, peer, held) => self.never_arrived(&room, &peer, held),
+            }
+        }
+        self.measure();
+        // The directory may be slow, and time goes on. Who is not removed now is due again.
+        if let (false, Ok(turn)) = (leaving.is_empty(), self.removing.clone().try_acquire_owned()) {
+            let router = self.clone();
+            self.tasks.spawn(async move {
+                for (room, peer, claim) in leaving {
+                    router.remove(&room, &peer, claim).await;
+                }
+                drop(turn);
+            });
+        }
+    }
+
+    fn ask(&self, room: &RoomId, peer: &PeerId) {
+        let Some(dialect) = dialect::named(room.dialect()) else { return };
+        let Some(frame) = dialect.encode(&Event::AreYouThere { at: millis() }) else { return };
+        let _ = self.hub.lock().put(room, peer, Letter::from_server(frame));
+    }
+
+    fn measure(&self) {
+        let hub = self.hub.lock();
+        for dialect in dialect::names() {
+            let rooms = hub.rooms().filter(|(room, _)| room.dialect() == dialect).count();
+            self.metrics.set_rooms(dialect, rooms);
+        }
+        let bytes: usize = hub.sessions().map(|(_, _, session)| session.mailbox.bytes()).sum();
+        self.metrics.mailbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let _ = self.has_been_up();
+        self.metrics.backplane(self.backplane.is_up(), &self.backplane.numbers());
+    }
+
+    fn next_ask(&self) -> u64 {
+        self.next_ask.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router").field("node", self.backplane.node()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,361 @@
+//! Coming and going: who enters as whom, who is away, who is removed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Router, Silence, millis};
+use crate::access::Pass;
+use crate::backplane::{Change, Changed, Entry, Envelope, Refusal};
+use crate::dialect::{self, Away, Dialect};
+use crate::goodbye::Goodbye;
+use crate::hub::Seated;
+use crate::hub::mailbox::Letter;
+use crate::hub::room::{Record, Snapshot};
+use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Speaker, Undelivered};
+use crate::metrics::Resume;
+
+/// How often a connection tries for a seat while others take the one that it was about to take.
+const TRIES: usize = 3;
+/// How long other nodes have to say how silent their peers are.
+const SILENCE_DEADLINE: Duration = Duration::from_millis(500);
+
+/// A question to other nodes, as long as somebody waits for its answers: the request that asks may break off.
+struct Ask<'a> {
+    router: &'a Router,
+    number: u64,
+}
+
+impl<'a> Ask<'a> {
+    fn open(router: &'a Router, answers: usize) -> (Self, mpsc::Receiver<Silence>) {
+        let number = router.next_ask();
+        let (sender, receiver) = mpsc::channel(answers);
+        router.asks.lock().insert(number, sender);
+        (Self { router, number }, receiver)
+    }
+}
+
+impl Drop for Ask<'_> {
+    fn drop(&mut self) {
+        self.router.asks.lock().remove(&self.number);
+    }
+}
+
+impl Router {
+    /// Seats a connection in the room that `pass` opens, as one of the peers that it names.
+    pub async fn enter(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        pass: &Pass,
+    ) -> Result<Seated, Refusal> {
+        // Each of its ids may be taken by another socket in the very moment.
+        for _ in 0..pass.ids.len().max(TRIES) {
+            let seen = self.backplane.look(&pass.room, &pass.ids).await?;
+            let peer = self.choose(pass, seen.as_ref()).await?;
+            let held = seen.as_ref().and_then(|seen| seen.member(&peer)).cloned();
+            let entry = self.entry(dialect, pass, &peer, held.as_ref().map(|held| held.claim));
+            match self.backplane.join(&pass.room, entry).await {
+                Ok(snapshot) => {
+                    return Ok(self.seat(dialect, pass, peer, snapshot, held.map(|held| held.node)));
+                }
+                Err(Refusal::Superseded) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(Refusal::Unavailable)
+    }
+
+    fn entry(&self, dialect: &'static dyn Dialect, pass: &Pass, peer: &PeerId, over: Option<Claim>) -> Entry {
+        let customs = dialect.customs();
+        let named = pass.profile.clone().filter(|_| pass.ids.first() == Some(peer));
+        let create = (self.rules.create_on_entry && pass.made == 0).then(|| Record {
+            title: pass.room.name().to_owned(),
+            limit: self.rules.guest_limit,
+            ..Record::default()
+        });
+        Entry {
+            peer: peer.clone(),
+            made: pass.made,
+            over,
+            profile: named.unwrap_or_else(|| customs.default_profile.into()),
+            listed: !customs.listed_by_first_message,
+            away: false,
+            create,
+            max_members: self.rules.max_members,
+        }
+    }
+
+    /// As which of the pass's peers to come: the newest without a living socket, else the one silent longest.
+    async fn choose(&self, pass: &Pass, seen: Option<&Snapshot>) -> Result<PeerId, Refusal> {
+        let Some(seen) = seen else {
+            let newest = pass.ids.first().filter(|_| self.rules.create_on_entry && pass.made == 0);
+            return newest.cloned().ok_or(Refusal::NoRoom);
+        };
+        if seen.record.made != pass.made {
+            return Err(Refusal::Gone);
+        }
+        let possible: Vec<_> = pass.ids.iter().filter(|id| !seen.gone.contains(id)).collect();
+        let living = |peer: &PeerId| seen.member(peer).is_some_and(|member| !member.away);
+        match possible.as_slice() {
+            [] => {
+                self.metrics.resumed(Resume::Refused);
+                Err(Refusal::Gone)
+            }
+            [only] => Ok((*only).clone()),
+            several => match several.iter().find(|peer| !living(peer)) {
+                Some(peer) => Ok((**peer).clone()),
+                None => Ok(self.silent_longest(&pass.room, seen, several).await),
+            },
+        }
+    }
+
+    /// Of `peers`, who all seem to be connected, the one that was not heard for the longest time. A node that does not
+    /// answer has not heard its peers either.
+    async fn silent_longest(&self, room: &RoomId, seen: &Snapshot, peers: &[&PeerId]) -> PeerId {
+        let mut by_node: BTreeMap<NodeId, Vec<PeerId>> = BTreeMap::new();
+        for peer in peers {
+            if let Some(member) = seen.member(peer) {
+                by_node.entry(member.node.clone()).or_default().push((*peer).clone());
+            }
+        }
+        let mut silence = BTreeMap::new();
+        if let Some(here) = by_node.remove(self.backplane.node()) {
+            silence.extend(self.hub.lock().silence(room, &here, Instant::now()));
+        }
+        let (ask, mut answers) = Ask::open(self, by_node.len().max(1));
+        for (node, peers) in &by_node {
+            let question = Envelope::AskSilence { ask: ask.number, room: room.clone(), peers: peers.clone() };
+            let _ = self.backplane.carry(node, question);
+        }
+        let listen = async {
+            for _ in &by_node {
+                let answer = answers.recv().await.unwrap_or_default();
+                silence
+                    .extend(answer.into_iter().map(|(peer, millis)| (peer, Duration::from_millis(millis))));
+            }
+        };
+        let _ = timeout(SILENCE_DEADLINE, listen).await;
+        drop(ask);
+        let silent_for = |peer: &&&PeerId| silence.get(**peer).copied().unwrap_or(Duration::MAX);
+        peers.iter().max_by_key(silent_for).map_or_else(|| (*peers[0]).clone(), |peer| (**peer).clone())
+    }
+
+    fn seat(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        pass: &Pass,
+        peer: PeerId,
+        snapshot: Snapshot,
+        held_by: Option<NodeId>,
+    ) -> Seated {
+        let me = self.backplane.node();
+        match &held_by {
+            Some(node) if node == me => self.metrics.resumed(Resume::Here),
+            Some(_) => self.metrics.resumed(Resume::Moved),
+            None => {}
+        }
+        let moved_from = held_by.filter(|node| node != me);
+        let (version, member) = (snapshot.version, snapshot.member(&peer).cloned());
+        let (is_new_here, seated, mut nodes) = {
+            let mut hub = self.hub.lock();
+            let is_new_here = hub.room(&pass.room).is_none();
+            let seated = hub.seat(dialect, &pass.room, &peer, snapshot, moved_from.is_some(), Instant::now());
+            (is_new_here, seated, hub.other_nodes(&pass.room))
+        };
+        // The node that had it may have nobody else in this room.
+        nodes.extend(moved_from);
+        let room = pass.room.clone();
+        self.publish(nodes, Changed { room, version, peer, member, frame: None, roster: false });
+        if is_new_here {
+            // Until a moment ago news about this room was none of this node's, and passed it by.
+            self.read_again(pass.room.clone());
+        }
+        seated
+    }
+
+    /// The speaker's connection has ended, and did not write `unsent`.
+    pub async fn gone(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+        unsent: Vec<Letter>,
+    ) {
+        let (room, peer) = (&speaker.room, &speaker.peer);
+        let parked = self.hub.lock().park(speaker, unsent);
+        let (claim, too_much) = match parked {
+            Ok(parked) => parked,
+            Err(unsent) => return self.put_elsewhere(room, peer, unsent),
+        };
+        self.never_arrived(room, peer, too_much);
+        match dialect.customs().away {
+            Away::Gone => self.leave(room, peer, claim, None).await,
+            // If the directory is away, the others learn that this peer is when it comes back.
+            Away::Parked => drop(self.change(room, peer, claim, Change::Away, false).await),
+        }
+    }
+
+    /// The speaker leaves on purpose.
+    pub(super) async fn bye(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+    ) -> Result<(), Goodbye> {
+        let claim = self.hub.lock().session(speaker)?.claim;
+        let frame = dialect.encode(&Event::Left { peer: &speaker.peer, at: millis() });
+        match self.backplane.leave(&speaker.room, &speaker.peer, claim).await {
+            Ok(version) => self.left(&speaker.room, &speaker.peer, version, frame, None, Goodbye::Left),
+            Err(Refusal::Unavailable) => self.hub.lock().session(speaker)?.leaving = true,
+            Err(_) => return Err(Goodbye::Replaced),
+        }
+        Err(Goodbye::Left)
+    }
+
+    /// Ends a membership whose time is over, unless it was heard of meanwhile.
+    pub(super) async fn remove(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim) {
+        let Some(said_bye) = self.hub.lock().is_to_leave(room, peer, claim, Instant::now()) else { return };
+        let dialect = dialect::named(room.dialect()).filter(|_| said_bye);
+        let frame = dialect.and_then(|dialect| dialect.encode(&Event::Left { peer, at: millis() }));
+        self.leave(room, peer, claim, frame).await;
+    }
+
+    async fn leave(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim, frame: Option<Frame>) {
+        match self.backplane.leave(room, peer, claim).await {
+            Ok(version) => {
+                let dialect = dialect::named(room.dialect());
+                let last_words = dialect.and_then(|dialect| dialect.encode(&Event::Removed { at: millis() }));
+                self.left(room, peer, version, frame, last_words, Goodbye::Removed);
+            }
+            // The next tick tries again.
+            Err(Refusal::Unavailable) => {}
+            // Whoever has it now is in the directory, and gets what is held here.
+            Err(Refusal::Superseded) => self.read_again(room.clone()),
+            Err(_) => self.dismiss(room, peer, None, Goodbye::Replaced),
+        }
+    }
+
+    /// `peer` is not a member any more: the others hear `frame` and see the roster, it hears `last_words`, and whoever
+    /// has sent it something that it never got is told.
+    fn left(
+        self: &Arc<Self>,
+        room: &RoomId,
+        peer: &PeerId,
+        version: u64,
+        frame: Option<Frame>,
+        last_words: Option<Frame>,
+        goodbye: Goodbye,
+    ) {
+        let (nodes, held) = {
+            let mut hub = self.hub.lock();
+            (hub.other_nodes(room), hub.dismiss(room, peer, last_words, goodbye))
+        };
+        self.never_arrived(room, peer, held);
+        let (id, peer) = (room.clone(), peer.clone());
+        self.publish(nodes, Changed { room: id, version, peer, member: None, frame, roster: true });
+        self.hub.lock().forget_if_empty(room);
+    }
+
+    /// Ends a session of a peer that is not this node's to remove.
+    pub(super) fn dismiss(
+        self: &Arc<Self>,
+        room: &RoomId,
+        peer: &PeerId,
+        holder: Option<&NodeId>,
+        goodbye: Goodbye,
+    ) {
+        let held = self.hub.lock().dismiss(room, peer, None, goodbye);
+        match holder {
+            Some(node) => self.hand_over(room, peer, held, node, true),
+            None => self.never_arrived(room, peer, held),
+        }
+        self.hub.lock().forget_if_empty(room);
+    }
+
+    /// What was held here for a peer that `node` has now; `last` if there is no more to come.
+    fn hand_over(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>, node: &NodeId, last: bool) {
+        let envelope = Envelope::HandOver { room: room.clone(), peer: peer.clone(), held, last };
+        if let Err((_, Envelope::HandOver { held, .. })) =
+            self.backplane.carry(node, envelope.clone()).map_err(|why| (why, envelope))
+        {
+            self.never_arrived(room, peer, held);
+        }
+    }
+
+    /// Letters for a peer that is not, or no longer, this connection's, or this node's.
+    pub(super) fn put_elsewhere(&self, room: &RoomId, peer: &PeerId, letters: Vec<Letter>) {
+        if letters.is_empty() {
+            return;
+        }
+        let taken = self.hub.lock().handed_over(room, peer, letters, false);
+        let letters = match taken {
+            Ok(too_much) => return self.never_arrived(room, peer, too_much),
+            Err(letters) => letters,
+        };
+        let holder = {
+            let hub = self.hub.lock();
+            hub.room(room).and_then(|room| room.member(peer)).map(|member| member.node.clone())
+        };
+        match holder {
+            Some(node) if node != *self.backplane.node() => self.hand_over(room, peer, letters, &node, false),
+            _ => self.never_arrived(room, peer, letters),
+        }
+    }
+
+    /// Each of those who sent `held` is told once that `peer` never got it.
+    pub(super) fn never_arrived(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>) {
+        let mut senders: Vec<_> = held.into_iter().filter_map(|letter| letter.from).collect();
+        senders.sort();
+        senders.dedup();
+        for from in senders.iter().filter(|from| *from != peer) {
+            self.undelivered(room, from, peer, Undelivered::Expired);
+        }
+    }
+
+    /// Sends every connection away, each at a moment of its own within `spread`, and its peer is away then. Returns
+    /// when the last one has been told.
+    pub async fn send_everybody_away(&self, spread: Duration) {
+        let mut connected: Vec<_> = {
+            let hub = self.hub.lock();
+            let connected = hub.sessions().filter(|(_, _, session)| session.seat.is_some());
+            connected
+                .map(|(_, _, session)| (spread.mul_f64(rand::random()), session.mailbox.clone()))
+                .collect()
+        };
+        connected.sort_by_key(|(after, _)| *after);
+        let start = tokio::time::Instant::now();
+        for (after, mailbox) in connected {
+            tokio::time::sleep_until(start + after).await;
+            mailbox.dismiss(Goodbye::Restarting);
+        }
+    }
+
+    /// Whether anybody is connected, or something waits here that another node may fetch.
+    pub fn holds_anything(&self) -> bool {
+        let hub = self.hub.lock();
+        hub.sessions().any(|(_, _, session)| {
+            session.seat.is_some() || session.hand_over.is_some() || session.mailbox.bytes() > 0
+        })
+    }
+
+    /// Whether anybody is connected.
+    pub fn has_connections(&self) -> bool {
+        self.hub.lock().sessions().any(|(_, _, session)| session.seat.is_some())
+    }
+
+    /// The node stops: what it still holds for its peers goes no further, and its senders are told.
+    pub fn give_up_what_is_held(&self) {
+        self.give_up_strays();
+        let held: Vec<_> = {
+            let mut hub = self.hub.lock();
+            let sessions = hub.sessions_mut();
+            sessions
+                .map(|(room, peer, session)| (room.clone(), peer.clone(), session.give_up_what_waits()))
+                .collect()
+        };
+        for (room, peer, letters) in held {
+            self.never_arrived(&room, &peer, letters);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What other nodes say, and what becomes of this node's peers by it.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::Router;
+use crate::backplane::{Changed, Entry, Envelope, Notice, Refusal};
+use crate::dialect;
+use crate::goodbye::Goodbye;
+use crate::hub::mailbox::{Letter, Read};
+use crate::hub::room::{Member, News, Snapshot};
+use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
+
+/// Follows the backplane's notices until it closes or the router is gone.
+pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        let Some(router) = router.upgrade() else { return };
+        router.notice(notice);
+    }
+}
+
+/// A directory that did not answer is asked again after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+impl Router {
+    fn notice(self: &Arc<Self>, notice: Notice) {
+        match notice {
+            Notice::Arrived { from, envelope } => self.arrived(&from, envelope),
+            Notice::Returned { envelope, .. } => self.returned(envelope),
+            Notice::Adopted { room, peer, snapshot } => self.adopted(&room, &peer, snapshot),
+            Notice::Forgotten => {
+                let router = self.clone();
+                self.tasks.spawn(async move { router.claim_all_again().await });
+            }
+        }
+    }
+
+    fn arrived(self: &Arc<Self>, from_node: &NodeId, envelope: Envelope) {
+        match envelope {
+            Envelope::Deliver(delivery) => {
+                let read = self.read_elsewhere(delivery.spent);
+                self.deliver(delivery, read);
+            }
+            Envelope::DeliverAll(all) => {
+                let read = self.read_elsewhere(all.spent);
+                self.deliver_all(all, read);
+            }
+            Envelope::Roster { room, but } => self.show_roster(&room, Some(&but)),
+            Envelope::Changed(changed) => self.changed(changed),
+            Envelope::HandOver { room, peer, held, last } => {
+                let taken = self.hub.lock().handed_over(&room, &peer, held, last);
+                match taken {
+                    Ok(too_much) => self.never_arrived(&room, &peer, too_much),
+                    Err(held) => self.put_elsewhere(&room, &peer, held),
+                }
+            }
+            Envelope::AskSilence { ask, room, peers } => {
+                let silence = self.hub.lock().silence(&room, &peers, Instant::now());
+                let millis = |silence: Duration| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+                let silence = silence.into_iter().map(|(peer, silence)| (peer, millis(silence))).collect();
+                let _ = self.backplane.carry(from_node, Envelope::Silence { ask, silence });
+            }
+            Envelope::Silence { ask, silence } => {
+                if let Some(waiting) = self.asks.lock().get(&ask) {
+                    let _ = waiting.try_send(silence);
+                }
+            }
+        }
+    }
+
+    /// The other node's part of the way, and the way between, as if this node had read the frame itself.
+    pub(super) fn read_elsewhere(&self, spent: Duration) -> Read {
+        let now = Instant::now();
+        Read {
+            at: now.checked_sub(spent + self.backplane.numbers().round_trip).unwrap_or(now),
+            elsewhere: true,
+        }
+    }
+
+    /// A room has changed, by this node or another one.
+    pub(super) fn changed(self: &Arc<Self>, changed: Changed) {
+        let Changed { room, version, peer, member, frame, roster } = changed;
+        let news = self.hub.lock().apply(&room, version, &peer, member);
+        if let Some(frame) = frame {
+            self.tell_all_from_server(&room, frame);
+        }
+        if roster {
+            self.show_roster(&room, None);
+        }
+        self.let_go(&room);
+        if news == News::Gap {
+            self.read_again(room);
+        }
+    }
+
+    fn tell_all_from_server(&self, room: &RoomId, frame: Frame) {
+        // Who is full learns it from the roster, which has no bound.
+        let _ = self.hub.lock().tell_all(room, &Letter::from_server(frame));
+    }
+
+    fn show_roster(&self, room: &RoomId, but: Option<&PeerId>) {
+        self.hub.lock().tell_roster(room, but);
+    }
+
+    /// A change was missed: whatever it was, it is in the directory.
+    pub(super) fn read_again(self: &Arc<Self>, room: RoomId) {
+        let router = self.clone();
+        self.tasks.spawn(async move {
+            let Some(seen) = router.look_until_answered(&room).await else { return };
+            if let Some(snapshot) = seen {
+                let is_news = router.hub.lock().replace(&room, snapshot);
+                if is_news {
+                    router.let_go(&room);
+                    router.show_roster(&room, None);
+                }
+            }
+        });
+    }
+
+    /// The room as the directory has it, however long that takes; `None` if this node has forgotten the room meanwhile.
+    async fn look_until_answered(&self, room: &RoomId) -> Option<Option<Snapshot>> {
+        loop {
+            match self.backplane.look(room, &[]).await {
+                Ok(seen) => return Some(seen),
+                Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+            self.hub.lock().room(room)?;
+        }
+    }
+
+    /// Ends the sessions of peers that somebody else has by now, and hands over what was held for them.
+    fn let_go(self: &Arc<Self>, room: &RoomId) {
+        let superseded = self.hub.lock().superseded(room);
+        for (peer, holder) in superseded {
+            let goodbye = if holder.is_some() { Goodbye::Replaced } else { Goodbye::Removed };
+            self.dismiss(room, &peer, holder.as_ref(), goodbye);
+        }
+    }
+
+    /// A membership that this node has now.
+    pub(super) fn publish_membership(
+        self: &Arc<Self>,
+        room: &RoomId,
+        version: u64,
+        peer: &PeerId,
+        member: Option<Member>,
+    ) {
+        let nodes = self.hub.lock().other_nodes(room);
+        let (room, peer) = (room.clone(), peer.clone());
+        self.publish(nodes, Changed { room, version, peer, member, frame: None, roster: false });
+    }
+
+    /// A node died, and this one holds `peer` from now on, until it comes back or its grace is over.
+    fn adopted(self: &Arc<Self>, room: &RoomId, peer: &PeerId, snapshot: Snapshot) {
+        let Some(dialect) = dialect::named(room.dialect()) else { return };
+        let version = snapshot.version;
+        let member = snapshot.member(peer).cloned();
+        let is_new_here = {
+            let mut hub = self.hub.lock();
+            let is_new_here = hub.room(room).is_none();
+            hub.adopt(dialect, room, peer, snapshot, Instant::now());
+            is_new_here
+        };
+        self.publish_membership(room, version, peer, member);
+        if is_new_here {
+            self.read_again(room.clone());
+        }
+    }
+
+    /// An envelope came back: its node is gone. What was news will be read again; what was for a peer finds it where
+    /// it is now, or is told.
+    fn returned(&self, envelope: Envelope) {
+        match envelope {
+            Envelope::Deliver(delivery) => self.stray(delivery),
+            Envelope::DeliverAll(all) => self.one_by_one(all),
+            Envelope::HandOver { room, peer, held, .. } => self.never_arrived(&room, &peer, held),
+            _ => {}
+        }
+    }
+
+    /// This node was taken for dead, or the directory is empty: each of its connected peers is claimed again.
+    async fn claim_all_again(self: &Arc<Self>) {
+        let connected: Vec<(RoomId, PeerId)> = {
+            let mut hub = self.hub.lock();
+            hub.forget_versions();
+            hub.sessions().map(|(room, peer, _)| (room.clone(), peer.clone())).collect()
+        };
+        for (room, peer) in connected {
+            if let Err(refusal) = self.claim_again(&room, &peer).await {
+                tracing::debug!(%refusal, "a peer could not be claimed again");
+            }
+        }
+    }
+
+    async fn claim_again(self: &Arc<Self>, room: &RoomId, peer: &PeerId) -> Result<(), Refusal> {
+        let seen = self.backplane.look(room, &[]).await?;
+        let held = seen.as_ref().and_then(|seen| seen.member(peer));
+        let Some(entry) = self.entry_again(room, peer, held.map(|held| held.claim)) else { return Ok(()) };
+        if entry.away && held.is_some() {
+            // Somebody else holds it, and has its grace to wait for it.
+            let snapshot = seen.ok_or(Refusal::NoRoom)?;
+            self.hub.lock().replace(room, snapshot);
+            self.let_go(room);
+            return Ok(());
+        }
+        let snapshot = self.backplane.join(room, entry).await?;
+        let (version, member) = (snapshot.version, snapshot.member(peer).cloned());
+        if let Some(dialect) = dialect::named(room.dialect()) {
+            self.hub.lock().adopt(dialect, room, peer, snapshot, Instant::now());
+        }
+        self.publish_membership(room, version, peer, member);
+        Ok(())
+    }
+
+    fn entry_again(&self, room: &RoomId, peer: &PeerId, over: Option<Claim>) -> Option<Entry> {
+        let hub = self.hub.lock();
+        let known = hub.room(room)?;
+        let session = known.sessions.get(peer)?;
+        let member = known.member(peer)?;
+        Some(Entry {
+            peer: peer.clone(),
+            made: known.record().made,
+            over,
+            profile: member.profile.clone(),
+            listed: member.listed,
+            away: session.seat.is_none(),
+            create: Some(known.record().clone()),
+            max_members: self.rules.max_members,
+        })
+    }
+}
