@@ -9,3 +9,4 @@ pub mod ice;
 pub mod message;
 pub mod metrics;
 pub mod router;
+pub mod settings;

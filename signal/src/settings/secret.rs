@@ -1,0 +1,119 @@
+//! Values that do not print.
+
+use std::fmt;
+
+use redis::IntoConnectionInfo;
+use serde::Deserialize;
+
+/// What nobody may read in a log.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `secret` from being printed.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Where a Redis is. What prints has `***` for the password.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RedisUrl(Secret);
+
+impl RedisUrl {
+    /// The URL with its password.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl TryFrom<String> for RedisUrl {
+    type Error = String;
+
+    /// The error says what is wrong, in words that follow the value.
+    fn try_from(url: String) -> Result<Self, String> {
+        match url.split_once("://") {
+            Some(("redis" | "rediss", _)) => {}
+            Some((scheme @ ("redis+sentinel" | "redis+cluster"), _)) => {
+                return Err(format!("has the scheme {scheme}, which is not supported yet"));
+            }
+            _ => return Err("is no Redis URL".into()),
+        }
+        match url.as_str().into_connection_info() {
+            Ok(_) => Ok(Self(Secret::new(url))),
+            Err(_) => Err("has a host, a port or a database number that cannot be".into()),
+        }
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.expose();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("redis", url));
+        let (authority, database) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let Some((user, host)) = authority.rsplit_once('@') else { return f.write_str(url) };
+        let name = user.split_once(':').map_or(String::new(), |(name, _)| format!("{name}:"));
+        write!(f, "{scheme}://{name}***@{host}{database}")
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: &str) -> String {
+        RedisUrl::try_from(url.to_owned()).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        assert_eq!(format!("{:?}", Some(Secret::new("swordfish"))), "Some(Secret)");
+    }
+
+    #[test]
+    fn a_redis_url_prints_without_its_password() {
+        assert_eq!(shown("redis://127.0.0.1:6379"), "redis://127.0.0.1:6379");
+        assert_eq!(shown("redis://:swordfish@db:6380/2"), "redis://:***@db:6380/2");
+        assert_eq!(shown("rediss://me:sword@fish@[::1]/0"), "rediss://me:***@[::1]/0");
+        assert_eq!(shown("redis://swordfish@db"), "redis://***@db");
+        let debug = format!("{:?}", RedisUrl::try_from("redis://:swordfish@db".to_owned()));
+        assert!(!debug.contains("swordfish"), "{debug}");
+    }
+
+    #[test]
+    fn a_url_of_another_kind_is_refused() {
+        let refused = |url: &str| RedisUrl::try_from(url.to_owned()).unwrap_err();
+        assert!(refused("redis+sentinel://a,b/main").contains("not supported yet"));
+        assert!(refused("redis+cluster://a,b").contains("not supported yet"));
+        for url in [
+            "",
+            "db:6379",
+            "http://db",
+            "unix:///run/redis",
+            "redis://",
+            "redis://db:port",
+            "redis://db/first",
+        ] {
+            refused(url);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The table of all settings: the only home of their names, defaults and explanations.
+
+use std::time::Duration;
+
+use super::kind::{Item, Kind};
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// Where it stands in a file, and its flag: `group.name`, or a name.
+    pub(super) key: &'static str,
+    /// What holds if nothing is said, as a person would write it; empty for none.
+    pub(super) default: &'static str,
+    /// What it may be.
+    pub(super) kind: Kind,
+    /// What it is for.
+    pub(super) about: &'static str,
+}
+
+impl Setting {
+    /// Whether it may be left open.
+    pub(super) fn is_optional(&self) -> bool {
+        self.default.is_empty() && !self.kind.is_list()
+    }
+
+    /// The key that names a file with the value, for what is secret.
+    pub(super) fn file_key(&self) -> Option<String> {
+        self.kind.is_secret().then(|| format!("{}_file", self.key))
+    }
+
+    /// Its group, empty for none, and its name within.
+    pub(super) fn place(&self) -> (&'static str, &'static str) {
+        self.key.split_once('.').unwrap_or(("", self.key))
+    }
+}
+
+/// The key nearest to one that does not exist.
+pub(super) fn nearest(key: &str) -> String {
+    let keys = TABLE.iter().flat_map(|setting| [Some(setting.key.to_owned()), setting.file_key()]).flatten();
+    // What has the same beginning is nearer: a group's name is meant for one of its settings.
+    let nearness = |known: &String| strsim::jaro_winkler(known, key);
+    keys.max_by(|one, other| nearness(one).total_cmp(&nearness(other))).unwrap_or_default()
+}
+
+const fn row(key: &'static str, default: &'static str, kind: Kind, about: &'static str) -> Setting {
+    Setting { key, default, kind, about }
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// 365.25 days, which is what `1year` is read as.
+const YEAR: Duration = secs(31_557_600);
+/// A time span of which none would make no sense.
+const SPAN: Kind = Kind::Span(Duration::from_millis(1)..=YEAR);
+/// A time span that may be none.
+const ANY_SPAN: Kind = Kind::Span(Duration::ZERO..=YEAR);
+const COUNT: Kind = Kind::Count(1..=u32::MAX as u64);
+const MIB: u64 = 1 << 20;
+const SIZE: Kind = Kind::Size(1024..=1024 * MIB);
+/// As long as the key of an HMAC-SHA256 should be.
+const KEY: Kind = Kind::Secret(32);
+
+/// All settings; those of one group next to each other, and those of none first, as TOML wants them.
+#[rustfmt::skip]
+pub(super) const TABLE: &[Setting] = &[
+    row("listen", "0.0.0.0:8080", Kind::Address, "Where clients reach this node: pages, rooms, WebSockets."),
+    row("web", "", Kind::Directory, "Serve the pages from this directory, not those compiled in: for working on them."),
+    row("log", "info", Kind::Filter, "What is logged, on standard error: a level, or levels per part (`info,signal=debug`)."),
+    row("max_message_bytes", "256KiB", Kind::Size(1024..=16 * MIB), "The longest message that a client may send; a longer one ends its connection."),
+    row("trusted_proxies", "", Kind::List(Item::Net), "Load balancers in front of this node, whose X-Forwarded-For is believed."),
+    row("origins", "", Kind::List(Item::Origin), "Pages of other hosts that may use this node; with none: this host where a cookie is the proof, else any."),
+
+    row("ops.listen", "127.0.0.1:9091", Kind::Address, "Where operators reach this node: /live, /ready, /metrics."),
+
+    row("redis.url", "", Kind::Redis, "The Redis (`redis://`, or `rediss://` with TLS) through which nodes are one cluster; without it a node is alone, in memory. `redis+sentinel://` and `redis+cluster://` are not supported yet."),
+
+    row("node.name", "", Kind::Name, "This node's name for people; without one it is the host's, and a random part is always added."),
+
+    row("ice.stun", "stun:stun.l.google.com:19302", Kind::List(Item::Stun), "STUN servers, by which peers learn their own addresses."),
+
+    row("turn.urls", "", Kind::List(Item::Turn), "TURN servers, which relay calls that cannot go direct."),
+    row("turn.secret", "", Kind::Secret(1), "What signs TURN credentials: the servers' own (coturn: static-auth-secret). Needed with turn.urls."),
+    row("turn.ttl", "6h", Kind::Span(secs(60)..=secs(7 * 86_400)), "How long TURN credentials may be used to begin a relayed call."),
+
+    row("rooms.create_on_entry", "true", Kind::Switch, "Whether entering a room that does not exist makes it."),
+    row("rooms.empty_for", "300s", ANY_SPAN, "A room that was empty and silent for so long is removed."),
+    row("rooms.max_members", "1000", COUNT, "The most peers in one room, whatever its own limit."),
+
+    row("session.secret", "", KEY, "What signs cookies, tokens and the frames between nodes: 32 bytes or more, the same on all nodes. Needed with redis.url; without Redis a random one is made at each start."),
+    row("session.previous_secret", "", KEY, "What signed until session.secret was changed: still believed, signs nothing."),
+    row("session.ttl", "12h", SPAN, "How long a cookie or a token is good for."),
+
+    row("drain.wait", "5s", ANY_SPAN, "When told to stop: how long to be not ready, and still serve, until load balancers have noticed."),
+    row("drain.spread", "30s", ANY_SPAN, "Then: over how long the clients are sent to other nodes, each at a moment of its own."),
+
+    row("camus.ping_after", "30s", SPAN, "A client that was silent for so long is asked whether it is still there."),
+    row("camus.grace", "90s", SPAN, "A client that went away keeps its place and its messages for so long."),
+    row("camus.static", "", Kind::Directory, "A directory of Camus's own pages to serve in place of ours."),
+    row("camus.guest_limit", "100", Kind::Count(0..=u32::MAX as u64), "The most guests in a room whose maker names no limit; 0 for no limit."),
+
+    row("socket.ping_interval", "30s", SPAN, "How often a connection is pinged."),
+    row("socket.ping_timeout", "15s", SPAN, "How long a pong may take."),
+    row("socket.write_timeout", "10s", SPAN, "How long a client may take to accept what is written to it."),
+    row("socket.head_timeout", "5s", SPAN, "How long a client may take to send a request."),
+
+    row("mailbox.messages", "256", COUNT, "The most messages that wait for one peer."),
+    row("mailbox.bytes", "1MiB", SIZE, "The most bytes that wait for one peer."),
+
+    row("limits.connections", "100000", COUNT, "The most connections to this node."),
+    row("limits.messages_per_second", "200", COUNT, "How many messages a client may send each second, on and on."),
+    row("limits.message_burst", "1000", COUNT, "How many messages a client may send at once after a silence."),
+    row("limits.bytes_per_second", "512KiB", SIZE, "How many bytes a client may send each second, on and on."),
+    row("limits.byte_burst", "2MiB", SIZE, "How many bytes a client may send at once after a silence."),
+    row("limits.password_attempts", "10", COUNT, "How many passwords may be tried per address, room and minute."),
+    row("limits.rooms_per_minute", "60", COUNT, "How many rooms may be made per address and minute."),
+];
