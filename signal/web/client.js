@@ -1,0 +1,268 @@
+// A call in one room of a Switchboard node: who is there, what they say, their sound and pictures.
+//
+//   const call = new Client({ slug, passes: [{ id, token }], username: "Ada" });
+//   call.addEventListener("peer", ({ detail: peer }) => { video.srcObject = peer.stream; });
+//   call.setTrack("video", track);
+//   call.connect();
+//
+// Events (their detail):
+//   state    {state: "connecting" | "connected" | "reconnecting" | "ended", why, text}
+//   id       {id}: the id in force is another one
+//   roster   {clients: [{id, username}]}: everybody in the room, ourselves too
+//   peer     a Peer that came; its own events tell what becomes of it
+//   gone     a Peer that left
+//   text     {sender, from, time, text, own, pending}: a line of the chat; a pending one is told again when it is heard
+//   message  {sender, receiver, type, data} of a type that is not the client's own
+//   problem  {status, text, final}: why the node does not let us in
+
+import { Chat } from "./chat.js";
+import { iceServers, renewIn } from "./ice.js";
+import { Peer } from "./peer.js";
+import { difference, readRoster } from "./roster.js";
+import { ROOM, SERVER, Signaling } from "./signaling.js";
+
+const LOOK_EVERY = 2000;
+// Frames of peers that the roster does not name yet are kept, this many.
+const STRANGERS = 200;
+// A room whose node forgot it fills up again little by little: whom we still hear is not taken for gone at once.
+const SETTLED_AFTER = 10_000;
+const FROM_PEERS = new Set(["offer", "answer", "icecandidate", "greeting"]);
+
+export class Client extends EventTarget {
+  #line;
+  #chat = new Chat();
+  #tracks = new Map();
+  #policy;
+  #servers = null;
+  #renewal;
+  #looks;
+  #roster = [];
+  #strangers = [];
+  #greets;
+  #catchUp = false;
+  #settled = 0;
+
+  /**
+   * `passes`: what proves who we are, best first: [{id, token}, …].
+   * `resumed`: the first of them was in use before this page was loaded.
+   * `base`: any URL of the node; `iceTransportPolicy` as in RTCConfiguration.
+   */
+  constructor({ slug, passes, username = "", locked = false, resumed = false, base, iceTransportPolicy = "all" }) {
+    super();
+    this.username = username;
+    this.state = "new";
+    this.peers = new Map();
+    this.#policy = iceTransportPolicy;
+    this.#greets = resumed;
+    this.#line = new Signaling({ slug, passes, username, locked, base });
+    this.#line.addEventListener("open", () => this.#opened());
+    this.#line.addEventListener("welcome", ({ detail: { first, again } }) => this.#welcomed(first, again));
+    this.#line.addEventListener("frame", ({ detail }) => this.#heard(detail));
+    this.#line.addEventListener("down", () => this.#become("reconnecting"));
+    this.#line.addEventListener("problem", ({ detail }) => this.#tell("problem", detail));
+    this.#line.addEventListener("ended", ({ detail }) => this.#ended(detail));
+  }
+
+  get id() {
+    return this.#line.id;
+  }
+
+  /** {id, token} that proves this client's id, also after this page is gone. */
+  get pass() {
+    return this.#line.pass;
+  }
+
+  /** Everybody in the room, in order of arrival: [{id, username}]. */
+  get roster() {
+    return this.#roster;
+  }
+
+  /** Enters the room, or comes back to it; `renew` after `leave`, which ends an id. */
+  connect({ renew = false } = {}) {
+    this.#become("connecting");
+    this.#looks = setInterval(() => this.#look(), LOOK_EVERY);
+    this.#line.start({ renew });
+  }
+
+  /** Says goodbye: the others see us leave at once. */
+  leave() {
+    this.#line.leave();
+  }
+
+  /** Sends `track` to everybody as our "audio" or "video" from now on; null sends none. */
+  setTrack(kind, track) {
+    if (track) this.#tracks.set(kind, track);
+    else this.#tracks.delete(kind);
+    for (const peer of this.peers.values()) peer.publish(kind, track);
+  }
+
+  rename(username) {
+    this.username = username;
+    this.#line.send(SERVER, "profile", { username });
+  }
+
+  /** A line for everybody in the room; it waits while there is no connection. */
+  say(text) {
+    const line = this.#chat.say(this.username, text);
+    this.#tell("text", { sender: this.id, ...line, own: true, pending: true });
+    if (this.state === "connected") this.#line.send(ROOM, "text", line);
+  }
+
+  /** A message of a type of your own to a peer's id or ROOM; false when it could not be sent. */
+  send(receiver, type, data) {
+    return this.#line.send(receiver, type, data);
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #become(state, { why = "", text = "" } = {}) {
+    if (this.state === state) return;
+    this.state = state;
+    this.#tell("state", { state, why, text });
+  }
+
+  #opened() {
+    if (this.username && this.#roster.length === 0) this.rename(this.username);
+    this.#line.send(SERVER, "get-ice-servers");
+    this.#line.send(SERVER, "get-room-info");
+  }
+
+  #welcomed(first, again) {
+    // Not before: what was held for us comes first, and may hold a roster of some time ago.
+    this.#catchUp = true;
+    if (again) {
+      this.#settled = Date.now() + SETTLED_AFTER;
+      return;
+    }
+    // Whom we knew under an id that is no more knows us as somebody else now.
+    if (!first) this.#removeAll();
+    this.#tell("id", { id: this.id });
+  }
+
+  #heard({ sender, receiver, type, data }) {
+    if (sender === SERVER && type === "ice-servers") return this.#serve(iceServers(data));
+    if (sender === SERVER && type === "room-info") return this.#assemble(readRoster(data));
+    if (sender === SERVER && type === "error") return console.debug(data);
+    if (type === "bye") return this.#left(sender);
+    if (type === "text") return this.#read(sender, data);
+    if (!FROM_PEERS.has(type)) return this.#tell("message", { sender, receiver, type, data });
+    const peer = this.peers.get(sender);
+    if (peer) return peer.hear(type, data);
+    if (sender === SERVER || sender === this.id) return;
+    if (!this.#strangers.some((stranger) => stranger.sender === sender)) this.#line.send(SERVER, "get-room-info");
+    this.#strangers = [...this.#strangers, { sender, type, data }].slice(-STRANGERS);
+  }
+
+  get #configuration() {
+    // One transport for sound and pictures: half the candidates, half of what can go wrong.
+    return { iceServers: this.#servers ?? [], iceTransportPolicy: this.#policy, bundlePolicy: "max-bundle" };
+  }
+
+  #serve(servers) {
+    this.#servers = servers;
+    for (const peer of this.peers.values()) peer.configure(this.#configuration);
+    clearTimeout(this.#renewal);
+    const wait = renewIn(servers);
+    if (wait !== null) this.#renewal = setTimeout(() => this.#line.send(SERVER, "get-ice-servers"), wait);
+  }
+
+  /** The room as it is. Before the ICE servers are known nobody can be called: the answer to our own question comes later. */
+  #assemble(clients) {
+    if (!this.#servers) return;
+    this.#roll(clients);
+    if (!clients.some(({ id }) => id === this.id)) return;
+    const known = this.#strangers.filter(({ sender }) => this.peers.has(sender));
+    this.#strangers = this.#strangers.filter(({ sender }) => !this.peers.has(sender));
+    for (const { sender, type, data } of known) this.peers.get(sender).hear(type, data);
+    if (this.#catchUp) this.#caughtUp();
+  }
+
+  #caughtUp() {
+    this.#catchUp = false;
+    this.#become("connected");
+    // Once only: the node may have its own opinion of a name.
+    const { username } = this.#roster.find(({ id }) => id === this.id);
+    if (this.username && username !== this.username) this.rename(this.username);
+    for (const peer of this.peers.values()) {
+      if (this.#greets) this.#line.send(peer.id, "greeting", "I am back.");
+      peer.restate();
+    }
+    this.#greets = false;
+    for (const line of this.#chat.unheard) this.#line.send(ROOM, "text", line);
+  }
+
+  #roll(clients) {
+    const { came, left, renamed } = difference(this.#roster, clients);
+    this.#roster = clients;
+    for (const { id } of left) this.#miss(id);
+    for (const { id, username } of renamed) this.peers.get(id)?.rename(username);
+    for (const client of came) if (client.id !== this.id && !this.peers.has(client.id)) this.#add(client);
+    if (came.length + left.length + renamed.length > 0) this.#tell("roster", { clients });
+  }
+
+  #add({ id, username }) {
+    const peer = new Peer({
+      id,
+      username,
+      polite: this.id < id,
+      configuration: this.#configuration,
+      tracks: this.#tracks,
+      say: (type, data) => this.#line.up && this.#line.send(id, type, data),
+    });
+    peer.addEventListener("failed", () => this.#line.send(SERVER, "get-ice-servers"));
+    this.peers.set(id, peer);
+    this.#tell("peer", peer);
+  }
+
+  #left(id) {
+    this.#remove(id);
+    this.#roll(this.#roster.filter((client) => client.id !== id));
+  }
+
+  #miss(id) {
+    const heard = this.peers.get(id)?.connection.connectionState === "connected";
+    if (!heard || Date.now() > this.#settled) return this.#remove(id);
+    setTimeout(() => this.#roster.some((client) => client.id === id) || this.#remove(id), SETTLED_AFTER);
+  }
+
+  #remove(id) {
+    const peer = this.peers.get(id);
+    if (!peer) return;
+    this.peers.delete(id);
+    peer.close();
+    this.#tell("gone", peer);
+  }
+
+  #removeAll() {
+    this.#roster = [];
+    this.#strangers = [];
+    for (const id of [...this.peers.keys()]) this.#remove(id);
+  }
+
+  #read(sender, data) {
+    if (typeof data?.text !== "string") return;
+    const { from, time, text } = data;
+    const own = sender === this.id;
+    const heard = this.#chat.hear(sender, own, { from, time, text });
+    if (heard !== "known") this.#tell("text", { sender, from: this.#nameOf(sender, from), time, text, own, pending: false });
+  }
+
+  /** What the server calls somebody counts, not what they call themselves in a message. */
+  #nameOf(sender, from) {
+    return this.#roster.find(({ id }) => id === sender)?.username ?? String(from ?? "");
+  }
+
+  #look() {
+    if (document.visibilityState === "visible") for (const peer of this.peers.values()) peer.look();
+  }
+
+  #ended(detail) {
+    clearInterval(this.#looks);
+    clearTimeout(this.#renewal);
+    this.#removeAll();
+    this.#greets = true;
+    this.#become("ended", detail);
+  }
+}

@@ -1,0 +1,262 @@
+// One other person: an RTCPeerConnection under perfect negotiation, whatever becomes of the line to the node.
+//
+// Events:
+//   stream  its `stream` has other tracks, or `receives` changed
+//   path    `path` changed: "none" | "connecting" | "direct" | "relayed" | "failed"
+//   name    `username` changed
+//   failed  no way through any more: `restart()` wanted, with fresh ICE servers
+
+import { route } from "./ice.js";
+
+// Sound that stopped arriving for this long is off at its source.
+const SILENT_AFTER = 1000;
+
+/** The parts of `o=` that name a description's author (one RTCPeerConnection) and the description itself. */
+function origin(sdp) {
+  const [, author, version] = /^o=\S+ (\S+) (\S+)/m.exec(sdp) ?? [];
+  return { author, version: `${author} ${version}` };
+}
+
+// A handshake this long after a way was found does not end any more; the polite one leaves it to the other at first.
+const HANDSHAKE_WITHIN = { polite: 9000, impolite: 5000 };
+
+export class Peer extends EventTarget {
+  #polite;
+  #configuration;
+  #say;
+  #connection;
+  #local = new MediaStream();
+  #tracks = new Map();
+  #senders = new Map();
+  // Author of the remote description in force: a reloaded page has a new one.
+  #author = null;
+  #since = 0;
+  #making = false;
+  #ignoring = false;
+  #early = [];
+  #work = Promise.resolve();
+
+  /**
+   * `say(type, data)` sends to this peer; `tracks`: our own, by kind.
+   * The polite one gives way when two offers cross.
+   */
+  constructor({ id, username, polite, configuration, tracks, say }) {
+    super();
+    this.id = id;
+    this.username = username;
+    this.stream = new MediaStream();
+    this.receives = { audio: false, video: false };
+    this.path = "none";
+    this.#polite = polite;
+    this.#configuration = configuration;
+    this.#say = say;
+    this.#tracks = new Map(tracks);
+    this.#begin();
+  }
+
+  /** The RTCPeerConnection in force, for what this class does not offer. */
+  get connection() {
+    return this.#connection;
+  }
+
+  rename(username) {
+    this.username = username;
+    this.#tell("name");
+  }
+
+  /**
+   * Sends `track` as our `kind` ("audio" or "video") from now on, or nothing when null. Off and on again needs no word
+   * with the other side, so it also works while the line to the node is away; it is seen by what arrives.
+   */
+  publish(kind, track) {
+    if (track) this.#tracks.set(kind, track);
+    else this.#tracks.delete(kind);
+    const sender = this.#senders.get(kind);
+    if (sender) sender.replaceTrack(track).catch(() => {});
+    else if (track) this.#add(kind, track);
+  }
+
+  /** Hears `offer`, `answer`, `icecandidate` or `greeting`, each when the one before it is done. */
+  hear(type, data) {
+    const does = {
+      offer: () => this.#offered(data),
+      answer: () => this.#answered(data),
+      icecandidate: () => this.#candidate(data),
+      greeting: () => this.#greeted(),
+    };
+    this.#queue(does[type]);
+  }
+
+  /** After the line was gone: says again what may have been lost with it, the answer before an offer of our own. */
+  restate() {
+    this.#queue(() => {
+      const { currentLocalDescription: current, pendingLocalDescription: pending, connectionState } = this.#connection;
+      if (current?.type === "answer" || (!pending && connectionState !== "connected")) this.#describe(current);
+      this.#describe(pending);
+    });
+  }
+
+  /** New ICE servers: for the next restart, which follows at once where there is no way through. */
+  configure(configuration) {
+    this.#configuration = configuration;
+    this.#connection.setConfiguration(configuration);
+    if (this.#connection.connectionState === "failed") this.#connection.restartIce();
+  }
+
+  /** Looks which way the media goes, if it goes at all. */
+  async look() {
+    if (this.#stuck) this.#queue(() => this.#stuck && this.#begin());
+    const path = await this.#findPath();
+    if (path === this.path) return;
+    this.path = path;
+    this.#tell("path");
+  }
+
+  /** Chromium's DTLS may wait for ever when the other's first word overtook the answer: then all is begun anew. */
+  get #stuck() {
+    const { connectionState, iceConnectionState, signalingState } = this.#connection;
+    const through = iceConnectionState === "connected" || iceConnectionState === "completed";
+    const patience = HANDSHAKE_WITHIN[this.#polite ? "polite" : "impolite"];
+    return connectionState === "connecting" && through && signalingState === "stable" && Date.now() - this.#since > patience;
+  }
+
+  /** Sound as it arrives now: {on, level}, the level from 0 to 1. */
+  get sound() {
+    const receiver = this.#connection.getReceivers().find(({ track }) => track.kind === "audio");
+    const [source] = receiver?.getSynchronizationSources() ?? [];
+    const age = source ? performance.timeOrigin + performance.now() - source.timestamp : Infinity;
+    return age < SILENT_AFTER ? { on: this.receives.audio, level: source.audioLevel ?? 0 } : { on: false, level: 0 };
+  }
+
+  close() {
+    this.#connection.close();
+    this.path = "none";
+  }
+
+  #tell(type) {
+    this.dispatchEvent(new Event(type));
+  }
+
+  #queue(step) {
+    const connection = this.#connection;
+    this.#work = this.#work.then(step).catch((error) => {
+      // What concerns a connection that has been closed meanwhile is of no interest.
+      if (connection === this.#connection && connection.signalingState !== "closed") console.warn(this.id, error);
+    });
+  }
+
+  #begin() {
+    this.#connection?.close();
+    this.#author = null;
+    this.#making = this.#ignoring = false;
+    this.#early = [];
+    this.#senders.clear();
+    this.stream.getTracks().forEach((track) => this.stream.removeTrack(track));
+
+    const connection = new RTCPeerConnection(this.#configuration);
+    this.#connection = connection;
+    connection.onnegotiationneeded = () => this.#negotiate(connection);
+    connection.onicecandidate = ({ candidate }) => candidate && this.#say("icecandidate", candidate.toJSON());
+    connection.onconnectionstatechange = () => {
+      this.look();
+      if (connection.connectionState === "failed") this.#tell("failed");
+    };
+    connection.ontrack = ({ track }) => {
+      this.stream.addTrack(track);
+      this.#tell("stream");
+    };
+    for (const [kind, track] of this.#tracks) this.#add(kind, track);
+    this.#agreed();
+  }
+
+  #add(kind, track) {
+    this.#senders.set(kind, this.#connection.addTrack(track, this.#local));
+  }
+
+  /** What has been agreed upon is what is received: a track's own `muted` may lag behind by seconds. */
+  #agreed() {
+    const receives = (kind) =>
+      this.#connection
+        .getTransceivers()
+        .some(({ currentDirection, receiver }) => receiver.track.kind === kind && currentDirection?.includes("recv"));
+    this.receives = { audio: receives("audio"), video: receives("video") };
+    this.#tell("stream");
+  }
+
+  async #negotiate(connection) {
+    try {
+      this.#making = true;
+      await connection.setLocalDescription();
+      if (connection === this.#connection) this.#describe(connection.pendingLocalDescription);
+    } catch (error) {
+      if (connection.signalingState !== "closed") console.warn(this.id, error);
+    } finally {
+      if (connection === this.#connection) this.#making = false;
+    }
+  }
+
+  /** An answer names the offer it is for (`re`), as one that comes late must not be taken for another's. */
+  #describe(description) {
+    if (!description) return;
+    const { type, sdp } = description;
+    const re = type === "answer" ? origin(this.#connection.currentRemoteDescription.sdp).version : undefined;
+    this.#say(type, { type, sdp, re });
+  }
+
+  async #offered({ sdp }) {
+    const { author } = origin(sdp);
+    const collision = this.#making || this.#connection.signalingState !== "stable";
+    this.#ignoring = collision && !this.#polite;
+    if (this.#ignoring) return;
+    // An offer of ours that gives way before anything was agreed goes with its whole connection:
+    // Chromium, rolling back a description whose candidates it has just begun to gather, may never gather again.
+    if (this.#author ? this.#author !== author : collision) this.#begin();
+    await this.#remote({ type: "offer", sdp }, author);
+    await this.#connection.setLocalDescription();
+    this.#describe(this.#connection.currentLocalDescription);
+    this.#agreed();
+  }
+
+  async #answered({ sdp, re }) {
+    const { signalingState, localDescription } = this.#connection;
+    if (signalingState !== "have-local-offer") return;
+    if (re && re !== origin(localDescription.sdp).version) return;
+    const { author } = origin(sdp);
+    if (this.#author && this.#author !== author) return this.#begin();
+    await this.#remote({ type: "answer", sdp }, author);
+    this.#agreed();
+  }
+
+  async #remote(description, author) {
+    await this.#connection.setRemoteDescription(description);
+    this.#author = author;
+    this.#since = Date.now();
+    for (const candidate of this.#early.splice(0)) await this.#candidate(candidate);
+  }
+
+  async #candidate(candidate) {
+    if (!this.#connection.remoteDescription) {
+      this.#early.push(candidate);
+      return;
+    }
+    try {
+      await this.#connection.addIceCandidate(candidate);
+    } catch (error) {
+      if (!this.#ignoring) console.debug(this.id, error);
+    }
+  }
+
+  /** Its page is new and knows nothing of what has been agreed with the one before. */
+  #greeted() {
+    if (this.#author) this.#begin();
+    else this.#describe(this.#connection.pendingLocalDescription);
+  }
+
+  async #findPath() {
+    const { connectionState, signalingState } = this.#connection;
+    if (connectionState === "failed") return "failed";
+    if (connectionState === "connected") return route(await this.#connection.getStats()) ?? "connecting";
+    if (connectionState === "new" && signalingState === "stable") return "none";
+    return connectionState === "closed" ? "none" : "connecting";
+  }
+}
