@@ -1,0 +1,360 @@
+//! The routes, and the upgrade to a WebSocket.
+
+pub mod ops;
+mod pages;
+mod passes;
+mod rooms;
+mod upgrade;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{self, Passes, Tries};
+use crate::backplane::Refusal;
+use crate::dialect::{self, Dialect};
+use crate::message::RoomId;
+use crate::metrics::Metrics;
+use crate::router::Router;
+use crate::settings::Settings;
+use crate::socket::Manners;
+
+pub use pages::Pages;
+
+/// A whole answer: nothing here is long enough to be streamed.
+pub type Answer = Response<Full<Bytes>>;
+
+/// Bytes in the body of a request, at most.
+const MAX_BODY: usize = 64 * 1024;
+/// Bytes of a request's head, at most.
+const MAX_HEAD: usize = 16 * 1024;
+/// After the listener refused to accept (no descriptors left, say), it is left alone for this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the routes need to answer.
+pub struct Site {
+    /// Where messages go.
+    pub router: Arc<Router>,
+    /// Signs and reads passes.
+    pub passes: Passes,
+    /// What people see.
+    pub pages: Pages,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What a connection goes by.
+    pub manners: Arc<Manners>,
+    /// Where connections live on after their request.
+    pub tasks: TaskTracker,
+    /// Passwords tried, by address and room.
+    pub password_tries: Tries<(IpAddr, RoomId)>,
+    /// Rooms made, by address.
+    pub rooms_made: Tries<IpAddr>,
+    /// What the operator wants.
+    pub settings: Settings,
+    routes: matchit::Router<Route>,
+    served_by: HeaderValue,
+}
+
+/// Where a path leads.
+#[derive(Clone, Copy)]
+enum Route {
+    Home,
+    PublicRooms,
+    ToHome,
+    Room,
+    ToRoom,
+    Asset,
+    CamusStatic,
+    ApiRooms,
+    ApiClients,
+    Socket(&'static dyn Dialect),
+}
+
+const ROUTES: &[(&str, Route)] = &[
+    ("/", Route::Home),
+    ("/public", Route::PublicRooms),
+    ("/chat", Route::ToHome),
+    ("/room/{name}", Route::Room),
+    ("/chat/{name}", Route::Room),
+    ("/room/{name}/", Route::ToRoom),
+    ("/chat/{name}/", Route::ToRoom),
+    ("/web/{*file}", Route::Asset),
+    ("/static/{*file}", Route::CamusStatic),
+    ("/api/rooms", Route::ApiRooms),
+    ("/api/rooms/{name}/clients", Route::ApiClients),
+];
+
+/// Everything of a [`Site`] that is not made of the rest.
+pub struct Parts {
+    /// Where messages go.
+    pub router: Arc<Router>,
+    /// Signs and reads passes.
+    pub passes: Passes,
+    /// What people see.
+    pub pages: Pages,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where connections live on after their request.
+    pub tasks: TaskTracker,
+    /// What the operator wants.
+    pub settings: Settings,
+}
+
+impl Site {
+    /// The site of the node `name`. Fails if two protocols want the same path.
+    pub fn new(parts: Parts, name: &str) -> Result<Self, matchit::InsertError> {
+        let Parts { router, passes, pages, metrics, tasks, settings } = parts;
+        let mut routes = matchit::Router::new();
+        for (path, route) in ROUTES {
+            routes.insert(*path, *route)?;
+        }
+        for row in dialect::DIALECTS {
+            routes.insert(row.path, Route::Socket(row.dialect))?;
+        }
+        Ok(Self {
+            router,
+            passes,
+            pages,
+            metrics,
+            tasks,
+            manners: Arc::new(manners(&settings)),
+            password_tries: Tries::new(settings.limits.password_attempts),
+            rooms_made: Tries::new(settings.limits.rooms_per_minute),
+            settings,
+            routes,
+            served_by: HeaderValue::from_str(name).unwrap_or(HeaderValue::from_static("signal")),
+        })
+    }
+
+    /// Accepts connections until `stop`; those that are open then go on.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        let free = Arc::new(Semaphore::new(self.settings.limits.connections));
+        loop {
+            let accept = async {
+                let slot = free.clone().acquire_owned().await;
+                (slot, listener.accept().await)
+            };
+            let (slot, accepted) = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                accepted = accept => accepted,
+            };
+            let Ok(slot) = slot else { return };
+            match accepted {
+                Ok((io, peer)) => {
+                    let (site, stop) = (self.clone(), stop.clone());
+                    self.tasks.spawn(async move {
+                        let slot = Arc::new(slot);
+                        site.connection(io, peer, slot, stop).await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        io: TcpStream,
+        peer: SocketAddr,
+        slot: upgrade::Slot,
+        stop: CancellationToken,
+    ) {
+        let _ = io.set_nodelay(true);
+        let service = service_fn(|request| {
+            let (site, slot) = (self.clone(), slot.clone());
+            async move { Ok::<_, Infallible>(site.answer(request, peer.ip(), slot).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.settings.socket.head_timeout)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let mut connection = Box::pin(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        slot: upgrade::Slot,
+    ) -> Answer {
+        let address = access::client_address(peer, request.headers(), &self.settings.trusted_proxies);
+        let mut answer = self.route(request, address, slot).await;
+        let headers = answer.headers_mut();
+        headers.insert(HeaderName::from_static("x-served-by"), self.served_by.clone());
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        answer
+    }
+
+    async fn route(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        address: IpAddr,
+        slot: upgrade::Slot,
+    ) -> Answer {
+        let path = request.uri().path().to_owned();
+        let Ok(found) = self.routes.at(&path) else { return self.nothing_here() };
+        let name = decoded(found.params.get("name").or(found.params.get("file")).unwrap_or_default());
+        // The answer to HEAD is that to GET; hyper leaves out its body.
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        match (*found.value, method) {
+            (Route::Home, &Method::GET) => self.home(None).await,
+            (Route::Home, &Method::POST) => self.make_room_from_form(request, address).await,
+            (Route::PublicRooms, &Method::GET) => self.public_rooms_page().await,
+            (Route::ToHome, &Method::GET) => redirect(StatusCode::TEMPORARY_REDIRECT, "/"),
+            (Route::ToRoom, _) => redirect_with_query(path.trim_end_matches('/'), request.uri().query()),
+            (Route::Room, &Method::GET) => self.room_page(&request, &name, None, address).await,
+            (Route::Room, &Method::POST) => self.room_page_by_form(request, &name, address).await,
+            (Route::Asset, &Method::GET) => self.pages.asset(&name, request.headers()),
+            (Route::CamusStatic, &Method::GET) => self.camus_static(&name).await,
+            (Route::ApiRooms, &Method::GET) => self.list_rooms().await,
+            (Route::ApiRooms, &Method::POST) => self.make_room(request, address).await,
+            (Route::ApiClients, &Method::POST) => self.make_client(request, &name, address).await,
+            (Route::Socket(dialect), &Method::GET) => self.upgrade(request, dialect, &name, slot).await,
+            (_, method) => problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                &format!("{method} is not answered here"),
+            ),
+        }
+    }
+
+    fn nothing_here(&self) -> Answer {
+        self.problem_page(StatusCode::NOT_FOUND, "Nothing here", "There is no page at this address.")
+    }
+}
+
+fn manners(settings: &Settings) -> Manners {
+    Manners {
+        ping_interval: settings.socket.ping_interval,
+        ping_timeout: settings.socket.ping_timeout,
+        write_timeout: settings.socket.write_timeout,
+        max_message_bytes: settings.max_message_bytes,
+        share: access::Share {
+            messages_per_second: settings.limits.messages_per_second,
+            message_burst: settings.limits.message_burst,
+            bytes_per_second: whole(settings.limits.bytes_per_second),
+            byte_burst: whole(settings.limits.byte_burst),
+        },
+    }
+}
+
+fn whole(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// A part of a path, with its `%xx` resolved; what is not UTF-8 then names nothing.
+fn decoded(part: &str) -> String {
+    percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
+}
+
+/// The body of a request, or what to answer instead: too long, too slow, broken.
+async fn body(request: Request<Incoming>, deadline: Duration) -> Result<Bytes, Answer> {
+    let whole = timeout(deadline, Limited::new(request.into_body(), MAX_BODY).collect());
+    match whole.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the body has more than 64 KiB, or broke off",
+        )),
+        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not come in time")),
+    }
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+    answer(status, "application/json", serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// What went wrong, for programs.
+#[derive(Serialize)]
+struct Problem<'a> {
+    error: &'a str,
+    message: &'a str,
+}
+
+fn problem(status: StatusCode, error: &str, message: &str) -> Answer {
+    json(status, &Problem { error, message })
+}
+
+fn redirect(status: StatusCode, to: &str) -> Answer {
+    let mut answer = answer(status, "text/plain; charset=utf-8", Bytes::new());
+    if let Ok(to) = HeaderValue::from_str(to) {
+        answer.headers_mut().insert(header::LOCATION, to);
+    }
+    answer
+}
+
+/// The page's address is another one, for good.
+fn redirect_with_query(to: &str, query: Option<&str>) -> Answer {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    redirect(StatusCode::PERMANENT_REDIRECT, &format!("{to}{query}"))
+}
+
+fn retry_after(mut answer: Answer, after: Duration) -> Answer {
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    answer
+}
+
+/// How long a client is to wait before it asks again what could not be answered now.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Status, word and sentence for what the directory refused.
+fn refusal(refusal: Refusal) -> (StatusCode, &'static str, &'static str) {
+    match refusal {
+        Refusal::Taken => (StatusCode::CONFLICT, "taken", "a room of that name exists already"),
+        Refusal::NoRoom => (StatusCode::NOT_FOUND, "no_room", "there is no such room"),
+        Refusal::Full => (StatusCode::IM_A_TEAPOT, "full", "Guest limit already reached"),
+        Refusal::Gone | Refusal::Superseded => (
+            StatusCode::FORBIDDEN,
+            "gone",
+            "this id is no longer in the room, or never was in this one: get another",
+        ),
+        Refusal::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "busy", "try again in a few seconds"),
+    }
+}
+
+fn refused(why: Refusal) -> Answer {
+    let (status, error, message) = refusal(why);
+    let answer = problem(status, error, message);
+    if why == Refusal::Unavailable { retry_after(answer, BUSY) } else { answer }
+}

@@ -1,0 +1,98 @@
+//! Passes in requests and answers: the cookie that keeps a browser's last ids in a room, and tokens.
+
+use std::time::SystemTime;
+
+use cookie::{Cookie, SameSite};
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+
+use super::{Answer, Site, problem};
+use crate::access::{self, Pass};
+use crate::message::{PeerId, Profile, RoomId};
+
+/// The cookie that keeps a browser's last ids in one room.
+const COOKIE: &str = "switchboard_pass";
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// The pass in a request's cookies.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut cookies = lines.flat_map(|line| Cookie::split_parse(line.to_owned())).flatten();
+    cookies.find(|cookie| cookie.name() == COOKIE).map(|cookie| cookie.value().to_owned())
+}
+
+/// 32 hex digits that nobody had before.
+pub(super) fn new_id() -> PeerId {
+    PeerId::new(format!("{:032x}", rand::random::<u128>()))
+}
+
+impl Site {
+    /// The pass of a request: its token, or its cookie if the page may use that.
+    pub(super) fn pass(
+        &self,
+        headers: &HeaderMap,
+        room: &RoomId,
+        token: Option<&str>,
+    ) -> Result<Pass, Answer> {
+        let forbidden = |why| problem(StatusCode::FORBIDDEN, "forbidden", why);
+        let now = now();
+        let origin_is_fine = access::origin_may_use_cookies(headers, &self.settings.origins);
+        if let Some(token) = token {
+            if !self.settings.origins.is_empty() && !origin_is_fine {
+                return Err(forbidden("this origin is not in the setting `origins`"));
+            }
+            let pass = self.passes.read(token, room, now);
+            return pass.ok_or_else(|| forbidden("this token opens nothing here: get another"));
+        }
+        let cookie = cookie(headers).ok_or_else(|| {
+            forbidden(
+                "no cookie and no token: get one from the room's page, or POST /api/rooms/{slug}/clients",
+            )
+        })?;
+        if !origin_is_fine {
+            return Err(forbidden("a page of another origin may not use this cookie"));
+        }
+        let pass = self.passes.read(&cookie, room, now);
+        pass.ok_or_else(|| forbidden("this cookie opens nothing here: reload the page"))
+    }
+
+    fn expiry(&self) -> u64 {
+        now() + self.settings.session.ttl.as_secs()
+    }
+
+    /// A pass for `room` that keeps the ids of `older`, with `id` as its newest.
+    pub(super) fn pass_for(
+        &self,
+        room: &RoomId,
+        made: u64,
+        older: Option<Pass>,
+        id: PeerId,
+        profile: Option<Profile>,
+    ) -> Pass {
+        let ids = older.map(|older| older.ids).unwrap_or_default();
+        let mut pass = Pass { room: room.clone(), made, ids, profile, expires: self.expiry() };
+        pass.ids.retain(|known| *known != id);
+        pass.with(id)
+    }
+
+    pub(super) fn set_cookie(&self, answer: &mut Answer, path: String, pass: &Pass, secure: bool) {
+        let ttl = cookie::time::Duration::try_from(self.settings.session.ttl).unwrap_or_default();
+        let cookie = Cookie::build((COOKIE, self.passes.sign(pass)))
+            .path(path)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(secure)
+            .max_age(ttl);
+        if let Ok(cookie) = HeaderValue::from_str(&cookie.to_string()) {
+            answer.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+
+    /// Whether the page came over HTTPS, as a proxy in front says.
+    pub(super) fn came_securely(headers: &HeaderMap) -> bool {
+        headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https")
+    }
+}

@@ -1,0 +1,139 @@
+//! From a request to a WebSocket (RFC 6455, 4.2): who asks is known before it is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::{Answer, Site, problem, refused};
+use crate::access::Pass;
+use crate::backplane::Refusal;
+use crate::dialect::{Dialect, Door, Knock};
+use crate::goodbye::Goodbye;
+use crate::socket::{self, Socket};
+
+/// A connection's place among those that a node has room for; free when the last of its holders is gone.
+pub(super) type Slot = Arc<OwnedSemaphorePermit>;
+
+/// A client that has been answered has this long to see it.
+const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
+
+impl Site {
+    pub(super) async fn upgrade(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+        dialect: &'static dyn Dialect,
+        name: &str,
+        slot: Slot,
+    ) -> Answer {
+        let accept = match accept_key(request.headers()) {
+            Ok(accept) => accept,
+            Err(answer) => return answer,
+        };
+        let knock = Knock { name, query: request.uri().query().unwrap_or_default() };
+        let Some(Door::Room { room, token }) = dialect.door(&knock) else { return refused(Refusal::NoRoom) };
+        let pass = match self.pass(request.headers(), &room, token.as_deref()) {
+            Ok(pass) => pass,
+            Err(answer) => return answer,
+        };
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (entered, answer) = oneshot::channel();
+        let site = self.clone();
+        // In a task of its own, since a request ends when its client hangs up, and nobody may be left halfway in.
+        self.tasks.spawn(async move {
+            // A task is as large as the largest of its moments: what is over soon is kept apart.
+            let socket = Box::pin(site.open_socket(upgrade, dialect, pass, entered)).await;
+            if let Some(mut socket) = socket {
+                socket.serve().await;
+            }
+            drop(slot);
+        });
+        match answer.await {
+            Ok(Ok(())) => switch_protocols(&accept),
+            Ok(Err(why)) => refused(why),
+            Err(_) => refused(Refusal::Unavailable),
+        }
+    }
+
+    async fn open_socket(
+        self: Arc<Self>,
+        upgrade: OnUpgrade,
+        dialect: &'static dyn Dialect,
+        pass: Pass,
+        entered: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Option<Socket<TcpStream>> {
+        let seated = match self.router.enter(dialect, &pass).await {
+            Ok(seated) => seated,
+            Err(why) => {
+                let _ = entered.send(Err(why));
+                return None;
+            }
+        };
+        // A client that has hung up meanwhile is one whose upgrade fails.
+        let _ = entered.send(Ok(()));
+        let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await;
+        let Some((io, read)) = upgraded.ok().and_then(Result::ok).and_then(unwrap) else {
+            self.metrics.goodbye(Goodbye::Broken);
+            self.router.gone(dialect, &seated.speaker, Vec::new()).await;
+            return None;
+        };
+        let stream = socket::accept(io, read, &self.manners).await;
+        let (router, manners) = (self.router.clone(), self.manners.clone());
+        Some(Socket::new(stream, dialect, seated, router, manners, self.metrics.clone()))
+    }
+}
+
+/// The connection itself, and what was read from it after the request.
+fn unwrap(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf))
+}
+
+/// The answer to the client's key, or why this is no WebSocket handshake.
+fn accept_key(headers: &HeaderMap) -> Result<String, Answer> {
+    let has = |name: header::HeaderName, word: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
+    };
+    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+        let mut answer = problem(
+            StatusCode::UPGRADE_REQUIRED,
+            "not_a_websocket",
+            "this address speaks WebSocket (RFC 6455)",
+        );
+        answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return Err(answer);
+    }
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+        let mut answer =
+            problem(StatusCode::UPGRADE_REQUIRED, "version", "Sec-WebSocket-Version has to be 13");
+        answer.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return Err(answer);
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
+    let key =
+        key.ok_or_else(|| problem(StatusCode::BAD_REQUEST, "key", "Sec-WebSocket-Key has to be 16 bytes"))?;
+    Ok(derive_accept_key(key.as_bytes()))
+}
+
+fn switch_protocols(accept: &str) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    answer
+}

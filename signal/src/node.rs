@@ -1,0 +1,209 @@
+//! A node: its parts put together, started, and stopped without leaving anybody behind.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Passes, derive_key};
+use crate::backplane::memory::Bus;
+use crate::backplane::redis::{self, Redis};
+use crate::backplane::{Backplane, Lifetimes, Notice};
+use crate::dialect;
+use crate::http::ops::{self, Readiness};
+use crate::http::{Pages, Parts, Site};
+use crate::hub::Patience;
+use crate::hub::mailbox::Bounds;
+use crate::ice::{Ice, Turn};
+use crate::message::NodeId;
+use crate::metrics::Metrics;
+use crate::router::{Router, Rules};
+use crate::settings::Settings;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} (setting `{setting}`): {why}")]
+    Listen {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// The setting `redis.url` names no Redis.
+    #[error("setting `redis.url`: {0}")]
+    Redis(String),
+    /// Two parts want the same name.
+    #[error("a fault of this build: {0}")]
+    Build(String),
+}
+
+/// A running node.
+pub struct Node {
+    /// Where clients reach it.
+    pub address: SocketAddr,
+    /// Where operators reach it.
+    pub ops_address: SocketAddr,
+    id: NodeId,
+    site: Arc<Site>,
+    readiness: Arc<Readiness>,
+    accepting: CancellationToken,
+    stopping: CancellationToken,
+    connections: TaskTracker,
+    alone: bool,
+}
+
+/// Messages that another node holds for a peer that has come here are waited for this long.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// A node that is alone waits this long for its clients to have read the last of it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// After everybody was sent away, how long their messages are kept for them to be fetched from another node.
+const LINGER: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// Starts a node, which listens when this returns.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let listener = listen("listen", settings.listen).await?;
+        let ops_listener = listen("ops.listen", settings.ops.listen).await?;
+        let address = listener.local_addr().unwrap_or(settings.listen);
+        let ops_address = ops_listener.local_addr().unwrap_or(settings.ops.listen);
+
+        let name = settings.node.name.clone().unwrap_or_else(host_name);
+        let id = NodeId::new(format!("{name}.{:08x}", rand::random::<u32>()));
+        let secret = settings.session.secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec());
+        let secret = secret.unwrap_or_else(|| rand::random::<[u8; 32]>().to_vec());
+        let metrics = Arc::new(metrics()?);
+        let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
+
+        let (backplane, notices) = backplane(&settings, id.clone(), &secret).await?;
+        let rules = rules(&settings);
+        let tick = (rules.patience.ask_after.min(rules.patience.grace) / 8)
+            .clamp(Duration::from_millis(50), Duration::from_secs(1));
+        let router =
+            Router::start(backplane, notices, rules, metrics.clone(), connections.clone(), &stopping);
+        connections.spawn(keep_time(router.clone(), tick, stopping.clone()));
+
+        let previous = settings.session.previous_secret.as_ref().map(|secret| secret.expose().as_bytes());
+        let passes = Passes::new(&secret, previous);
+        let pages = Pages::new(settings.web.clone());
+        let alone = settings.redis.url.is_none();
+        let parts = Parts { router, passes, pages, metrics, tasks: connections.clone(), settings };
+        let site = Arc::new(Site::new(parts, id.as_str()).map_err(|e| StartError::Build(e.to_string()))?);
+
+        let (accepting, readiness) = (CancellationToken::new(), Arc::new(Readiness::default()));
+        connections.spawn(site.clone().serve(listener, accepting.clone()));
+        connections.spawn(ops::serve(site.clone(), readiness.clone(), ops_listener, stopping.clone()));
+        Ok(Self { address, ops_address, id, site, readiness, accepting, stopping, connections, alone })
+    }
+
+    /// This life of this node.
+    pub fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    /// Leaves on purpose: no longer ready, then no new connections, then everybody is sent away, each at a moment of
+    /// its own, and finds another node that fetches what is held here; then the cluster is left. A node that is alone
+    /// has nobody to send them to, and does it at once.
+    pub async fn drain(self) {
+        let drain = &self.site.settings.drain;
+        let router = &self.site.router;
+        self.readiness.drain();
+        if !self.alone {
+            tokio::time::sleep(drain.wait).await;
+        }
+        self.accepting.cancel();
+        router.send_everybody_away(if self.alone { Duration::ZERO } else { drain.spread }).await;
+        let deadline = Instant::now() + if self.alone { FAREWELL } else { LINGER };
+        while (if self.alone { router.has_connections() } else { router.holds_anything() })
+            && Instant::now() < deadline
+        {
+            // Who was just about to enter is sent away too.
+            router.send_everybody_away(Duration::ZERO).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        router.give_up_what_is_held();
+        if let Err(error) = router.backplane().close().await {
+            tracing::warn!(%error, "left the cluster without a word: the others will notice in a few seconds");
+        }
+        self.stopping.cancel();
+        self.connections.close();
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.connections.wait()).await;
+    }
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|why| StartError::Listen { setting, address, why })
+}
+
+async fn keep_time(router: Arc<Router>, every: Duration, stop: CancellationToken) {
+    let mut clock = tokio::time::interval(every);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = clock.tick() => router.tick(Instant::now()),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// To add a backplane: its line.
+async fn backplane(
+    settings: &Settings,
+    node: NodeId,
+    secret: &[u8],
+) -> Result<(Arc<dyn Backplane>, tokio::sync::mpsc::Receiver<Notice>), StartError> {
+    let lifetimes = Lifetimes { empty_room: settings.rooms.empty_for, gone: settings.session.ttl };
+    let Some(url) = &settings.redis.url else {
+        let (memory, notices) = Bus::new(lifetimes).connect(node);
+        return Ok((Arc::new(memory), notices));
+    };
+    let key = derive_key(secret, "switchboard frames between nodes 1");
+    let redis = redis::RedisSettings {
+        url: url.expose().to_owned(),
+        node,
+        key,
+        lifetimes,
+        pace: redis::Pace::default(),
+    };
+    let (redis, notices) = Redis::connect(redis).map_err(|e| StartError::Redis(e.to_string()))?;
+    Ok((Arc::new(redis), notices))
+}
+
+fn metrics() -> Result<Metrics, StartError> {
+    let dialects: Vec<_> = dialect::names().into_iter().collect();
+    Metrics::new(&dialects).map_err(|e| StartError::Build(e.to_string()))
+}
+
+fn rules(settings: &Settings) -> Rules {
+    let turn = settings.turn.secret.as_ref().filter(|_| !settings.turn.urls.is_empty()).map(|secret| Turn {
+        urls: settings.turn.urls.clone(),
+        secret: turn_auth::Secret::new(secret.expose()),
+        ttl: settings.turn.ttl,
+    });
+    Rules {
+        create_on_entry: settings.rooms.create_on_entry,
+        guest_limit: settings.camus.guest_limit,
+        max_members: settings.rooms.max_members,
+        mailbox: Bounds { messages: settings.mailbox.messages, bytes: settings.mailbox.bytes },
+        patience: Patience {
+            ask_after: settings.camus.ping_after,
+            grace: settings.camus.grace,
+            hand_over: HAND_OVER,
+        },
+        ice: Ice { stun: settings.ice.stun.clone(), turn },
+    }
+}
+
+/// The machine's name, as far as an id may hold it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let fits = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let name: String = name.chars().filter(fits).take(32).collect();
+    if name.is_empty() { "node".into() } else { name }
+}

@@ -1,0 +1,255 @@
+//! One connection: read, write, ping, goodbye. It moves frames and decides nothing.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use crate::access::{Allowance, Share};
+use crate::dialect::Dialect;
+use crate::goodbye::Goodbye;
+use crate::hub::Seated;
+use crate::hub::mailbox::Letter;
+use crate::metrics::{Connected, Metrics};
+use crate::router::Router;
+
+/// What a connection goes by.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// A peer that was silent for this long is pinged.
+    pub ping_interval: Duration,
+    /// It has this long to answer.
+    pub ping_timeout: Duration,
+    /// What is written has to be taken in this time.
+    pub write_timeout: Duration,
+    /// Bytes in a message, at most.
+    pub max_message_bytes: usize,
+    /// How much it may send.
+    pub share: Share,
+}
+
+/// What an idle connection reads into. The library's own default is 128 KiB, zero-filled before each read; most of what
+/// a client sends is a candidate of 200 bytes, and for an offer the buffer grows once.
+const READ_BUFFER: usize = 1024;
+/// Frames are gathered up to this many bytes before they are written; the memory is taken when they are.
+const WRITE_BUFFER: usize = 8 * 1024;
+/// How long the other end has to answer a close frame.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A WebSocket on a connection whose upgrade is done; `read` was read from it already.
+pub async fn accept<S>(io: S, read: Bytes, manners: &Manners) -> WebSocketStream<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(manners.max_message_bytes))
+        .max_frame_size(Some(manners.max_message_bytes));
+    WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await
+}
+
+/// A peer's connection, from its seat to its goodbye.
+pub struct Socket<S> {
+    stream: WebSocketStream<S>,
+    dialect: &'static dyn Dialect,
+    seated: Seated,
+    router: Arc<Router>,
+    manners: Arc<Manners>,
+    connected: Connected,
+    metrics: Arc<Metrics>,
+    allowance: Allowance,
+    /// Not read before this.
+    read_at: Option<Instant>,
+    heard: Instant,
+    pinged: Option<Instant>,
+    alarm: Pin<Box<Sleep>>,
+    /// Taken out of the mailbox, and not yet written.
+    batch: Vec<Letter>,
+}
+
+enum Turn {
+    Write(Result<(), Goodbye>),
+    Read(Option<Result<Message, Error>>),
+    Alarm,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// The connection of the peer in `seated`.
+    pub fn new(
+        stream: WebSocketStream<S>,
+        dialect: &'static dyn Dialect,
+        seated: Seated,
+        router: Arc<Router>,
+        manners: Arc<Manners>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            dialect,
+            seated,
+            router,
+            connected: metrics.connected(dialect.name()),
+            metrics,
+            allowance: Allowance::new(manners.share, now),
+            read_at: None,
+            heard: now,
+            pinged: None,
+            alarm: Box::pin(sleep(manners.ping_interval)),
+            manners,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Serves the connection until it ends. Its peer is away afterwards, or gone, as the protocol has it.
+    pub async fn serve(&mut self) {
+        let goodbye = loop {
+            if let Err(goodbye) = self.turn().await {
+                break goodbye;
+            }
+        };
+        self.metrics.goodbye(goodbye);
+        tracing::debug!(reason = goodbye.label(), "a connection ended");
+        let unsent = std::mem::take(&mut self.batch);
+        // Before the last words: who hears them and comes back at once is to find its seat free.
+        self.router.gone(self.dialect, &self.seated.speaker, unsent).await;
+        self.say(goodbye).await;
+    }
+
+    async fn turn(&mut self) -> Result<(), Goodbye> {
+        let may_read = self.read_at.is_none();
+        let turn = tokio::select! {
+            written = poll_fn(|cx| self.seated.mailbox.poll_take(self.seated.speaker.seat, &mut self.batch, cx)) => {
+                Turn::Write(written)
+            }
+            message = self.stream.next(), if may_read => Turn::Read(message),
+            () = self.alarm.as_mut() => Turn::Alarm,
+        };
+        match turn {
+            Turn::Write(mail) => {
+                mail?;
+                self.write().await
+            }
+            Turn::Read(Some(message)) => self.read(message.map_err(goodbye_for)?).await,
+            Turn::Read(None) => Err(Goodbye::Broken),
+            Turn::Alarm => self.look_at_the_clock().await,
+        }
+    }
+
+    /// Writes what was taken out of the mailbox: many frames, one flush.
+    async fn write(&mut self) -> Result<(), Goodbye> {
+        let (stream, batch, peer) = (&mut self.stream, &self.batch, &self.seated.speaker.peer);
+        let written = async {
+            for letter in batch {
+                stream.feed(text(letter.frame.to(peer))?).await?;
+            }
+            stream.flush().await
+        };
+        let (mailbox, seat) = (&self.seated.mailbox, self.seated.speaker.seat);
+        tokio::select! {
+            written = timeout(self.manners.write_timeout, written) => {
+                written.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?;
+            }
+            // What a stuck connection has not written is waited for where its peer is now.
+            () = poll_fn(|cx| mailbox.poll_lost(seat, cx)) => return Err(Goodbye::Replaced),
+        }
+        self.connected.messages_out.inc_by(self.batch.len() as u64);
+        for read in self.batch.drain(..).filter_map(|letter| letter.read) {
+            self.metrics.relayed(read.at.elapsed(), read.elsewhere);
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, message: Message) -> Result<(), Goodbye> {
+        let now = Instant::now();
+        self.heard = now;
+        if self.pinged.take().is_some() {
+            self.set_alarm(now + self.manners.ping_interval);
+        }
+        let next = self.allowance.spend(message.len(), now).ok_or(Goodbye::Flooding)?;
+        if next > now {
+            self.read_at = Some(next);
+            self.set_alarm(next);
+        }
+        let speaker = &self.seated.speaker;
+        let command = match &message {
+            Message::Text(text) => self.dialect.decode(speaker, text),
+            Message::Binary(bytes) => self.dialect.refuse_binary(speaker, bytes),
+            Message::Ping(_) | Message::Pong(_) => return self.router.heard(speaker),
+            Message::Close(_) => return Err(Goodbye::Closed),
+            Message::Frame(_) => return Ok(()),
+        };
+        self.connected.messages_in.inc();
+        self.router.act(self.dialect, &self.seated.speaker, command, now).await
+    }
+
+    /// The alarm is set for the next of: reading again, a ping, its answer.
+    async fn look_at_the_clock(&mut self) -> Result<(), Goodbye> {
+        let now = Instant::now();
+        if self.read_at.is_some_and(|at| at <= now) {
+            self.read_at = None;
+        }
+        match self.pinged {
+            Some(pinged) if pinged + self.manners.ping_timeout <= now => return Err(Goodbye::Silent),
+            None if self.heard + self.manners.ping_interval <= now => {
+                let ping = self.stream.send(Message::Ping(Bytes::new()));
+                timeout(self.manners.write_timeout, ping)
+                    .await
+                    .map_err(|_| Goodbye::Slow)?
+                    .map_err(goodbye_for)?;
+                self.pinged = Some(now);
+            }
+            _ => {}
+        }
+        let liveness = match self.pinged {
+            Some(pinged) => pinged + self.manners.ping_timeout,
+            None => self.heard + self.manners.ping_interval,
+        };
+        self.set_alarm(self.read_at.map_or(liveness, |at| at.min(liveness)));
+        Ok(())
+    }
+
+    fn set_alarm(&mut self, at: Instant) {
+        self.alarm.as_mut().reset(at.into());
+    }
+
+    /// Says goodbye, and waits a moment for the answer: a socket that is dropped with something unread in it takes
+    /// the last words with it.
+    async fn say(&mut self, goodbye: Goodbye) {
+        let last_words = async {
+            if goodbye.can_be_said() {
+                let frame = CloseFrame { code: goodbye.code().into(), reason: goodbye.reason().into() };
+                self.stream.close(Some(frame)).await?;
+            }
+            while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
+            Ok::<_, Error>(())
+        };
+        let _ = timeout(FAREWELL, last_words).await;
+    }
+}
+
+fn text(frame: Bytes) -> Result<Message, Error> {
+    Ok(Message::Text(Utf8Bytes::try_from(frame).map_err(|_| Error::Utf8("a frame of ours".into()))?))
+}
+
+fn goodbye_for(error: Error) -> Goodbye {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Goodbye::TooBig,
+        Error::Utf8(_) => Goodbye::NotText,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Goodbye::Broken,
+        Error::Protocol(_) => Goodbye::Malformed,
+        Error::ConnectionClosed | Error::AlreadyClosed => Goodbye::Closed,
+        _ => Goodbye::Broken,
+    }
+}
