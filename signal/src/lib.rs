@@ -1,4 +1,4 @@
-//! A WebRTC signaling node.
+#![doc = include_str!("../docs/design.md")]
 
 pub mod access;
 pub mod backplane;
