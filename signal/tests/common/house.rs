@@ -1,0 +1,339 @@
+//! A house: the nodes of a scene, and their Redis. All of it ends with the house, whatever becomes of the scene.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use super::{Browser, Client, DEADLINE, Page, until};
+
+/// Names of settings, without their prefix, and values.
+pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
+
+/// What every node of every house is told; a scene's own settings come after it.
+const ALWAYS: Settings<'_> = &[
+    ("LISTEN", "127.0.0.1:0"),
+    ("OPS__LISTEN", "127.0.0.1:0"),
+    ("SESSION__SECRET", "the scenes' secret, which is long enough"),
+    ("ICE__STUN", ""),
+    ("LOG", "debug"),
+    ("DRAIN__WAIT", "0s"),
+    ("DRAIN__SPREAD", "0s"),
+];
+
+/// The nodes of a scene. Alice, Carol and Eve are on the first, Bob and Dave on the last.
+pub(crate) struct House {
+    nodes: Vec<Node>,
+    redis: Option<Redis>,
+    settings: Vec<(String, String)>,
+}
+
+impl House {
+    /// One node, in memory.
+    pub(crate) async fn one_node(settings: Settings<'_>) -> Self {
+        Self::open(None, &["a"], settings)
+    }
+
+    /// Two nodes and a Redis.
+    pub(crate) async fn two_nodes(settings: Settings<'_>) -> Self {
+        let redis = Redis::start();
+        let house = Self::open(Some(redis), &["a", "b"], settings);
+        for node in &house.nodes {
+            node.is_ready().await;
+        }
+        house
+    }
+
+    fn open(redis: Option<Redis>, names: &[&str], settings: Settings<'_>) -> Self {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let mut all: Vec<_> = ALWAYS.iter().map(own).collect();
+        all.extend(redis.as_ref().map(|redis| ("REDIS__URL".to_owned(), redis.url())));
+        all.extend(settings.iter().map(own));
+        let nodes = names.iter().map(|name| Node::start(name, &all)).collect();
+        Self { nodes, redis, settings: all }
+    }
+
+    /// The node where `name` is.
+    pub(crate) fn node_of(&self, name: &str) -> &Node {
+        &self.nodes[self.place_of(name)]
+    }
+
+    fn place_of(&self, name: &str) -> usize {
+        usize::from(name.as_bytes()[0] - b'A') % self.nodes.len()
+    }
+
+    /// The node where `name` is not, if there is another one.
+    pub(crate) fn other_node(&self, name: &str) -> &Node {
+        &self.nodes[(self.place_of(name) + 1) % self.nodes.len()]
+    }
+
+    /// Ends the node where `name` is, without a word.
+    pub(crate) fn loses_the_node_of(&mut self, name: &str) {
+        let place = self.place_of(name);
+        self.nodes[place].kill();
+    }
+
+    /// Starts a node anew where the one of `name` was.
+    pub(crate) async fn restarts_the_node_of(&mut self, name: &str) {
+        let place = self.place_of(name);
+        let name = ["a", "b"][place];
+        self.nodes[place] = Node::start(name, &self.settings);
+        self.nodes[place].is_ready().await;
+    }
+
+    /// Asks the node where `name` is to stop.
+    pub(crate) fn asks_the_node_to_stop(&self, name: &str) {
+        self.node_of(name).asks_to_stop();
+    }
+
+    /// Waits until the node where `name` is has stopped.
+    pub(crate) async fn sees_the_node_stop(&mut self, name: &str) -> ExitStatus {
+        let place = self.place_of(name);
+        self.nodes[place].has_stopped().await
+    }
+
+    /// Ends the Redis, without a word.
+    pub(crate) fn loses_redis(&mut self) {
+        self.redis = None;
+    }
+
+    /// Ends the node of `name`; all that it has logged.
+    pub(crate) fn last_log_of(&mut self, name: &str) -> String {
+        let place = self.place_of(name);
+        self.nodes[place].last_log()
+    }
+
+    /// A browser of `name`, who has not been anywhere yet.
+    pub(crate) fn browser(&self, name: &str) -> Browser {
+        Browser::new(name, self.node_of(name))
+    }
+
+    /// The page of `room` in a new browser of Alice.
+    pub(crate) async fn page(&self, room: &str) -> (Browser, Page) {
+        let mut browser = self.browser("Alice");
+        let page = browser.opens(room).await;
+        (browser, page)
+    }
+
+    /// `name` enters `room` and asks what the web client asks.
+    pub(crate) async fn enters(&self, name: &str, room: &str) -> Client {
+        let mut client = self.knocks(name, room).await;
+        client.introduces_herself().await;
+        client
+    }
+
+    /// `name` is connected to `room`, and has not said anything yet.
+    pub(crate) async fn knocks(&self, name: &str, room: &str) -> Client {
+        let pass = self.browser(name).gets_into(room, serde_json::json!({ "username": name })).await;
+        pass.connects().await
+    }
+
+    /// They enter `room` one after the other, until all see each other.
+    pub(crate) async fn meet<const N: usize>(&self, names: [&str; N], room: &str) -> [Client; N] {
+        let mut there: Vec<Client> = Vec::new();
+        for (arrived, name) in names.iter().enumerate() {
+            let newcomer = Box::pin(self.enters(name, room)).await;
+            for client in &mut there {
+                client.sees(&names[..=arrived]).await;
+            }
+            there.push(newcomer);
+        }
+        there.try_into().unwrap_or_else(|_| unreachable!("one client for each name"))
+    }
+}
+
+/// A process of the program.
+pub(crate) struct Node {
+    name: String,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    log_is_read: Option<thread::JoinHandle<()>>,
+    /// What it said on the terminal.
+    pub(crate) greeting: Vec<String>,
+    /// Where its page is.
+    pub(crate) address: SocketAddr,
+    /// Where its metrics are.
+    pub(crate) ops: SocketAddr,
+}
+
+impl Node {
+    fn start(name: &str, settings: &[(String, String)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signal"));
+        for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("SIGNAL__")) {
+            command.env_remove(key);
+        }
+        command.env("SIGNAL__NODE__NAME", name);
+        command.envs(settings.iter().map(|(key, value)| (format!("SIGNAL__{key}"), value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let lines = lines_of(child.stdout.take().expect("it is piped"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let log_is_read = keep(child.stderr.take().expect("it is piped"), log.clone());
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut node = Self {
+            name: name.to_owned(),
+            child,
+            log,
+            log_is_read: Some(log_is_read),
+            greeting: Vec::new(),
+            address: nowhere,
+            ops: nowhere,
+        };
+        let until = Instant::now() + DEADLINE;
+        while node.greeting.len() < 3 {
+            let line = lines.recv_timeout(until.saturating_duration_since(Instant::now()));
+            node.greeting.push(line.expect("three lines that say where the node is"));
+        }
+        node.address = address_in(&node.greeting[0], "Switchboard is at");
+        node.ops = address_in(&node.greeting[1], "Metrics are at");
+        assert!(node.greeting[2].starts_with("This node is"), "{}", node.greeting[2]);
+        node
+    }
+
+    async fn is_ready(&self) {
+        let mut operator = Browser::at(self.ops);
+        until("the node to be ready", async || operator.get("/ready").await.status == 200).await;
+    }
+
+    /// The value of a metric, which is named with its labels; 0 if it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        metric(self.ops, name).await
+    }
+
+    /// Waits until a metric has the value that `is` takes.
+    pub(crate) async fn counts(&self, name: &str, is: impl Fn(f64) -> bool) {
+        until(name, async || is(self.metric(name).await)).await;
+    }
+
+    /// Ends it without a word.
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn asks_to_stop(&self) {
+        let term = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
+        assert!(term.is_ok_and(|status| status.success()), "there is a process to stop");
+    }
+
+    async fn has_stopped(&mut self) -> ExitStatus {
+        until("the node to end", async || self.child.try_wait().is_ok_and(|status| status.is_some())).await;
+        self.child.wait().expect("it has ended")
+    }
+
+    /// Ends it; all that it has logged.
+    pub(crate) fn last_log(&mut self) -> String {
+        self.kill();
+        self.log_is_read.take().map(thread::JoinHandle::join);
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let log = self.last_log();
+        if thread::panicking() {
+            eprintln!(
+                "--- node {} said ---\n{}\n{log}--- end of node {} ---",
+                self.name,
+                self.greeting.join("\n"),
+                self.name
+            );
+        }
+    }
+}
+
+/// The value of a metric of the node whose ops listener is at `ops`.
+pub(super) async fn metric(ops: SocketAddr, name: &str) -> f64 {
+    let text = Browser::at(ops).get("/metrics").await.body;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a metric is a number"))
+}
+
+/// A Redis of the house's own.
+struct Redis {
+    child: Child,
+    port: u16,
+}
+
+impl Redis {
+    fn start() -> Self {
+        // Somebody else may take the port between the asking and the starting.
+        (0..5)
+            .find_map(|_| Self::start_at(free_port()))
+            .expect("redis-server starts on one of five free ports")
+    }
+
+    fn start_at(port: u16) -> Option<Self> {
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--port",
+            &port.to_string(),
+        ]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn();
+        let mut child =
+            child.expect("there is no redis-server here: `apt-get install redis-server` brings it");
+        let lines = lines_of(child.stdout.take().expect("it is piped"));
+        let redis = Self { child, port };
+        let until = Instant::now() + DEADLINE;
+        while let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if line.contains("Ready to accept connections") {
+                return Some(redis);
+            }
+        }
+        None
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+fn address_in(line: &str, before: &str) -> SocketAddr {
+    let url = line.strip_prefix(before).map(str::trim_start).and_then(|rest| rest.strip_prefix("http://"));
+    let host = url.and_then(|rest| rest.split('/').next()).map(|host| host.replace("localhost", "127.0.0.1"));
+    host.and_then(|host| host.parse().ok()).unwrap_or_else(|| panic!("no address in {line:?}"))
+}
+
+fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            // Read on when nobody listens any more: a full pipe would stop the process.
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
+fn keep(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut log = log.lock().expect("nobody panics with it");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    })
+}
