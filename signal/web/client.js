@@ -28,6 +28,15 @@ const STRANGERS = 200;
 const SETTLED_AFTER = 10_000;
 const FROM_PEERS = new Set(["offer", "answer", "icecandidate", "greeting"]);
 
+/** Without one frame of who sent most: a candidate, which a later description says again, or else the oldest. */
+function spare(frames) {
+  const bySender = new Map();
+  for (const frame of frames) bySender.set(frame.sender, [...(bySender.get(frame.sender) ?? []), frame]);
+  const most = [...bySender.values()].reduce((one, other) => (other.length > one.length ? other : one));
+  const least = most.find(({ type }) => type === "icecandidate") ?? most[0];
+  return frames.filter((frame) => frame !== least);
+}
+
 export class Client extends EventTarget {
   #line;
   #chat = new Chat();
@@ -44,6 +53,7 @@ export class Client extends EventTarget {
 
   /**
    * `passes`: what proves who we are, best first: [{id, token}, …].
+   * `locked`: the room has a password, so that without a pass there is no way in.
    * `resumed`: the first of them was in use before this page was loaded.
    * `base`: any URL of the node; `iceTransportPolicy` as in RTCConfiguration.
    */
@@ -152,7 +162,8 @@ export class Client extends EventTarget {
     if (peer) return peer.hear(type, data);
     if (sender === SERVER || sender === this.id) return;
     if (!this.#strangers.some((stranger) => stranger.sender === sender)) this.#line.send(SERVER, "get-room-info");
-    this.#strangers = [...this.#strangers, { sender, type, data }].slice(-STRANGERS);
+    this.#strangers.push({ sender, type, data });
+    if (this.#strangers.length > STRANGERS) this.#strangers = spare(this.#strangers);
   }
 
   get #configuration() {

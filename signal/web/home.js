@@ -4,24 +4,26 @@ const form = document.querySelector("#enter");
 const field = document.querySelector("#enter-room");
 const problem = document.querySelector("#enter-problem");
 
-/** A name → its address, which the server rewrites as it likes; a link to a room here → its path; else "". */
-function pathOf(text) {
+/** A name → its address, which the server rewrites as it likes; a link to a room here → its path; else what is wrong. */
+function find(text) {
   const name = text.trim();
-  if (/^https?:\/\//i.test(name)) {
-    const { host, pathname } = new URL(name);
-    return host === location.host && pathname.startsWith("/room/") ? pathname : "";
-  }
-  return /[\p{L}\p{N}]/u.test(name) ? `/room/${encodeURIComponent(name)}` : "";
+  if (!name) return { wrong: "Type the name of a room, or paste the link to one." };
+  // A room's page shows its link without the scheme.
+  const link = name.startsWith(`${location.host}/`) ? `${location.protocol}//${name}` : name;
+  if (!/^https?:\/\//i.test(link)) return { path: `/room/${encodeURIComponent(name)}` };
+  const { host, pathname, search } = URL.canParse(link) ? new URL(link) : {};
+  if (host && host !== location.host) return { wrong: `This link leads to another server, ${host}: open it in the address bar.` };
+  return pathname?.startsWith("/room/") ? { path: pathname + search } : { wrong: "This link does not lead to a room." };
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const path = pathOf(field.value);
+  const { path, wrong } = find(field.value);
   problem.hidden = Boolean(path);
   if (path) {
     location.href = path;
     return;
   }
-  problem.textContent = "Type the name of a room, or paste the link to one on this server.";
+  problem.textContent = wrong;
   field.focus();
 });

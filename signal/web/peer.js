@@ -19,6 +19,9 @@ function origin(sdp) {
 
 // A handshake this long after a way was found does not end any more; the polite one leaves it to the other at first.
 const HANDSHAKE_WITHIN = { polite: 9000, impolite: 5000 };
+// An offer that got no answer in this time may have been lost, or the node could not deliver it: it is said again.
+const ANSWER_WITHIN = 5000;
+const REPEATS = 5;
 
 export class Peer extends EventTarget {
   #polite;
@@ -31,13 +34,15 @@ export class Peer extends EventTarget {
   // Author of the remote description in force: a reloaded page has a new one.
   #author = null;
   #since = 0;
+  #offeredAt = 0;
+  #repeats = 0;
   #making = false;
   #ignoring = false;
   #early = [];
   #work = Promise.resolve();
 
   /**
-   * `say(type, data)` sends to this peer; `tracks`: our own, by kind.
+   * `say(type, data)` sends to this peer, and is false when it could not; `tracks`: our own, by kind.
    * The polite one gives way when two offers cross.
    */
   constructor({ id, username, polite, configuration, tracks, say }) {
@@ -106,6 +111,7 @@ export class Peer extends EventTarget {
   /** Looks which way the media goes, if it goes at all. */
   async look() {
     if (this.#stuck) this.#queue(() => this.#stuck && this.#begin());
+    if (this.#unanswered) this.#queue(() => this.#unanswered && this.#repeat());
     const path = await this.#findPath();
     if (path === this.path) return;
     this.path = path;
@@ -118,6 +124,11 @@ export class Peer extends EventTarget {
     const through = iceConnectionState === "connected" || iceConnectionState === "completed";
     const patience = HANDSHAKE_WITHIN[this.#polite ? "polite" : "impolite"];
     return connectionState === "connecting" && through && signalingState === "stable" && Date.now() - this.#since > patience;
+  }
+
+  get #unanswered() {
+    const waiting = this.#connection.pendingLocalDescription && this.#repeats < REPEATS;
+    return waiting && Date.now() - this.#offeredAt > ANSWER_WITHIN;
   }
 
   /** Sound as it arrives now: {on, level}, the level from 0 to 1. */
@@ -187,7 +198,9 @@ export class Peer extends EventTarget {
     try {
       this.#making = true;
       await connection.setLocalDescription();
-      if (connection === this.#connection) this.#describe(connection.pendingLocalDescription);
+      if (connection !== this.#connection) return;
+      this.#repeats = 0;
+      this.#describe(connection.pendingLocalDescription);
     } catch (error) {
       if (connection.signalingState !== "closed") console.warn(this.id, error);
     } finally {
@@ -197,10 +210,16 @@ export class Peer extends EventTarget {
 
   /** An answer names the offer it is for (`re`), as one that comes late must not be taken for another's. */
   #describe(description) {
-    if (!description) return;
+    if (!description) return false;
     const { type, sdp } = description;
+    if (type === "offer") this.#offeredAt = Date.now();
     const re = type === "answer" ? origin(this.#connection.currentRemoteDescription.sdp).version : undefined;
-    this.#say(type, { type, sdp, re });
+    return this.#say(type, { type, sdp, re });
+  }
+
+  /** What could not even be sent does not count: a line that comes back should find repeats left. */
+  #repeat() {
+    if (this.#describe(this.#connection.pendingLocalDescription)) this.#repeats += 1;
   }
 
   async #offered({ sdp }) {

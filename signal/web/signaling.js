@@ -19,7 +19,7 @@ const BEAT_EVERY = 15_000;
 const ANSWER_WITHIN = 8_000;
 
 const REFUSALS = {
-  401: "This room has a password. Reload the page to enter it.",
+  401: "The password of this room has to be given again: reload the page.",
   403: "The server no longer takes this page's pass for the room. Reload the page for a new one.",
   404: "This room is no longer there.",
   418: "This room is full.",
@@ -81,7 +81,7 @@ export class Signaling extends EventTarget {
     this.#attempts = 0;
     addEventListener("online", this.#wake);
     document.addEventListener("visibilitychange", this.#wake);
-    if (renew || !this.pass) this.#ask();
+    if (renew || !this.pass) this.#ask({ renew });
     else this.#dial();
   }
 
@@ -170,7 +170,7 @@ export class Signaling extends EventTarget {
     if (code === 1000) return this.#end("left", "You left this call in another place.");
     if (code === 4001) return this.#end("replaced", "This call went on in another tab or window.");
     if (wasUp) this.#tell("down");
-    if (code === 4003 || !opened) this.#ask();
+    if (code === 4003 || !opened) this.#ask({ renew: code === 4003 });
     else this.#later();
   }
 
@@ -197,7 +197,7 @@ export class Signaling extends EventTarget {
   }
 
   /** A browser does not say why an upgrade failed: this route does, and gives the next pass. */
-  async #ask() {
+  async #ask({ renew = false } = {}) {
     clearTimeout(this.#retry);
     this.#retry = undefined;
     const shown = this.pass;
@@ -217,13 +217,15 @@ export class Signaling extends EventTarget {
       return this.#later();
     }
     if (this.#over) return;
-    if (response.status === 201) {
+    // Another id that nobody expected may be one of another, open room of the same name.
+    const strange = this.#locked && !renew && response.status === 201 && answer.id !== shown.id;
+    if (response.status === 201 && !strange) {
       const known = answer.id === shown?.id;
       this.#passes[0] = { id: answer.id, token: answer.token };
       // A known id whose socket was refused: the node is not ready for it yet.
       return known ? this.#later() : this.#dial();
     }
-    if (response.status === 403 && token) {
+    if (strange || (response.status === 403 && token)) {
       this.#passes.shift();
       return this.pass ? this.#dial() : this.#ask();
     }
