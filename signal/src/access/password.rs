@@ -1,55 +1,84 @@
-//! Passwords: argon2id, on threads of their own, a few at a time.
+//! Passwords: argon2id, off the event loop, a few at a time.
 
 use std::sync::{Arc, LazyLock};
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use tokio::runtime::{Builder, Runtime};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 /// Each takes 19 MiB and some 20 ms of a core: no more than this at once, whoever asks.
 const AT_ONCE: usize = 2;
 
-/// The threads that hash. Few, and always the same: the allocator keeps what was freed for the thread that freed it.
-static THREADS: LazyLock<Option<Runtime>> =
-    LazyLock::new(|| Builder::new_multi_thread().worker_threads(AT_ONCE).thread_name("argon2").build().ok());
 static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
+/// What is hashed in: one for each turn, kept for the next. An allocator that got such blocks back again and again would
+/// keep ten times as much.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
-/// The hash of `password`, as a PHC string; `None` if there is no memory or no randomness for it.
+/// The hash of `password`, as a PHC string; `None` if it cannot be made.
 pub async fn hash(password: String) -> Option<String> {
-    let hash = move || Argon2::default().hash_password(password.as_bytes()).ok().map(|hash| hash.to_string());
+    let salt: [u8; 16] = rand::random();
+    let hash = move || {
+        let salt = Salt::new(&salt).ok()?;
+        let hash = PasswordHash {
+            algorithm: Algorithm::default().ident(),
+            version: Some(Version::default().into()),
+            params: ParamsString::try_from(&Params::DEFAULT).ok()?,
+            salt: Some(salt),
+            hash: Some(digest(&password, &salt)?),
+        };
+        Some(hash.to_string())
+    };
     off_the_loop(hash).await.flatten()
 }
 
-/// Whether `password` is the one that `hash` was made of.
+/// Whether `password` is the one that `hash`, which [`hash()`] made, was made of.
 pub async fn matches(password: String, hash: String) -> bool {
     let matches = move || {
-        let Ok(hash) = PasswordHash::new(&hash) else { return false };
-        Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+        let hash = PasswordHash::new(&hash).ok()?;
+        let digest = digest(&password, &hash.salt?)?;
+        // Compared in constant time.
+        Some(digest == hash.hash?)
     };
-    off_the_loop(matches).await.unwrap_or(false)
+    off_the_loop(matches).await.flatten().unwrap_or(false)
+}
+
+fn digest(password: &str, salt: &[u8]) -> Option<Output> {
+    let kept = MEMORY.lock().pop();
+    let mut memory = kept.unwrap_or_else(|| vec![Block::default(); Params::DEFAULT.block_count()]);
+    let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
+    let done =
+        Argon2::default().hash_password_into_with_memory(password.as_bytes(), salt, &mut digest, &mut memory);
+    MEMORY.lock().push(memory);
+    done.ok().and_then(|()| Output::new(&digest).ok())
 }
 
 /// Does `work` when it is its turn. The turn ends with the work, also when nobody waits for it any more.
 async fn off_the_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let turn = TURNS.clone().acquire_owned().await.ok()?;
-    let work = async move {
+    let work = move || {
         let done = work();
         drop(turn);
         done
     };
-    THREADS.as_ref()?.spawn(work).await.ok()
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::PasswordVerifier;
+
     use super::*;
 
     #[tokio::test]
     async fn a_password_matches_its_own_hash_only() {
         let hash = hash("correct horse".into()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$"));
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        let parsed = PasswordHash::new(&hash).unwrap();
+        assert!(
+            Argon2::default().verify_password(b"correct horse", &parsed).is_ok(),
+            "a PHC string like any other"
+        );
         assert!(matches("correct horse".into(), hash.clone()).await);
         assert!(!matches("battery staple".into(), hash).await);
         assert!(!matches("x".into(), "not a hash".into()).await);
