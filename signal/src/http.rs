@@ -1,5 +1,6 @@
 //! The routes, and the upgrade to a WebSocket.
 
+mod cors;
 pub mod ops;
 mod pages;
 mod passes;
@@ -80,10 +81,18 @@ enum Route {
     Room,
     ToRoom,
     Asset,
+    ClientModule,
     CamusStatic,
     ApiRooms,
     ApiClients,
     Socket(&'static dyn Dialect),
+}
+
+impl Route {
+    /// Whether pages of other hosts may use it: nothing there is answered by who a cookie says one is.
+    fn is_for_pages_elsewhere(self) -> bool {
+        matches!(self, Self::Asset | Self::ClientModule | Self::ApiRooms | Self::ApiClients)
+    }
 }
 
 const ROUTES: &[(&str, Route)] = &[
@@ -95,6 +104,8 @@ const ROUTES: &[(&str, Route)] = &[
     ("/room/{name}/", Route::ToRoom),
     ("/chat/{name}/", Route::ToRoom),
     ("/web/{*file}", Route::Asset),
+    ("/client.js", Route::ClientModule),
+    ("/client.d.ts", Route::ClientModule),
     ("/static/{*file}", Route::CamusStatic),
     ("/api/rooms", Route::ApiRooms),
     ("/api/rooms/{name}/clients", Route::ApiClients),
@@ -228,21 +239,47 @@ impl Site {
         let Ok(found) = self.routes.at(&path) else { return self.nothing_here() };
         let name = decoded(found.params.get("name").or(found.params.get("file")).unwrap_or_default());
         // The answer to HEAD is that to GET; hyper leaves out its body.
-        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        match (*found.value, method) {
+        let method = if request.method() == Method::HEAD { Method::GET } else { request.method().clone() };
+        if !found.value.is_for_pages_elsewhere() {
+            return self.answer_to(*found.value, &method, request, &name, address, slot).await;
+        }
+        match (cors::Asker::of(request.headers(), &self.settings.origins), method) {
+            (cors::Asker::Foreign, _) => cors::foreign(),
+            (asker, Method::OPTIONS) => asker.may_read(cors::preflight()),
+            (asker, method) => {
+                let answer = self.answer_to(*found.value, &method, request, &name, address, slot).await;
+                asker.may_read(answer)
+            }
+        }
+    }
+
+    async fn answer_to(
+        self: &Arc<Self>,
+        route: Route,
+        method: &Method,
+        request: Request<Incoming>,
+        name: &str,
+        address: IpAddr,
+        slot: upgrade::Slot,
+    ) -> Answer {
+        let path = request.uri().path();
+        match (route, method) {
             (Route::Home, &Method::GET) => self.home(None).await,
             (Route::Home, &Method::POST) => self.make_room_from_form(request, address).await,
             (Route::PublicRooms, &Method::GET) => self.public_rooms_page().await,
             (Route::ToHome, &Method::GET) => redirect(StatusCode::TEMPORARY_REDIRECT, "/"),
             (Route::ToRoom, _) => redirect_with_query(path.trim_end_matches('/'), request.uri().query()),
-            (Route::Room, &Method::GET) => self.room_page(&request, &name, None, address).await,
-            (Route::Room, &Method::POST) => self.room_page_by_form(request, &name, address).await,
-            (Route::Asset, &Method::GET) => self.pages.asset(&name, request.headers()),
-            (Route::CamusStatic, &Method::GET) => self.camus_static(&name).await,
+            (Route::Room, &Method::GET) => self.room_page(&request, name, None, address).await,
+            (Route::Room, &Method::POST) => self.room_page_by_form(request, name, address).await,
+            (Route::Asset, &Method::GET) => self.pages.asset(name, request.headers()),
+            (Route::ClientModule, &Method::GET) => {
+                self.pages.asset(path.trim_start_matches('/'), request.headers())
+            }
+            (Route::CamusStatic, &Method::GET) => self.camus_static(name).await,
             (Route::ApiRooms, &Method::GET) => self.list_rooms().await,
             (Route::ApiRooms, &Method::POST) => self.make_room(request, address).await,
-            (Route::ApiClients, &Method::POST) => self.make_client(request, &name, address).await,
-            (Route::Socket(dialect), &Method::GET) => self.upgrade(request, dialect, &name, slot).await,
+            (Route::ApiClients, &Method::POST) => self.make_client(request, name, address).await,
+            (Route::Socket(dialect), &Method::GET) => self.upgrade(request, dialect, name, slot).await,
             (_, method) => problem(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",

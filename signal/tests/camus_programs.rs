@@ -6,6 +6,7 @@ mod common;
 use common::{House, PLAIN, Settings, scenes};
 use serde_json::{Value, json};
 
+const WITH_ORIGINS: Settings<'_> = &[("ORIGINS", "https://app.example")];
 const MANAGED: Settings<'_> = &[("ROOMS__CREATE_ON_ENTRY", "false")];
 const STRICT: Settings<'_> = &[("LIMITS__PASSWORD_ATTEMPTS", "3")];
 
@@ -18,9 +19,48 @@ scenes!(both, PLAIN;
     a_username_is_what_the_others_see,
 );
 
+scenes!(one_node, PLAIN; a_page_of_any_host_may_use_the_client_module_and_the_api);
+scenes!(one_node, WITH_ORIGINS; with_origins_listed_only_their_pages_may);
 scenes!(both, MANAGED; a_program_gets_into_no_room_that_nobody_made);
 scenes!(one_node, STRICT; who_tries_too_many_passwords_has_to_wait);
 scenes!(one_node, PLAIN; what_is_not_asked_for_is_refused_in_json);
+
+const OPEN_TO_PAGES: [&str; 5] =
+    ["/client.js", "/client.d.ts", "/web/style.css", "/api/rooms", "/api/rooms/capsule/clients"];
+
+async fn a_page_of_any_host_may_use_the_client_module_and_the_api(house: &mut House) {
+    let mut page = house.browser("Alice");
+    page.origin = Some("https://app.example".into());
+    for path in OPEN_TO_PAGES {
+        let asked = page.asks_beforehand(path).await;
+        assert_eq!(asked.status, 204, "{path}");
+        assert_eq!(asked.header("access-control-allow-origin"), "*", "{path}");
+        assert_eq!(asked.header("access-control-allow-headers"), "content-type", "{path}");
+        assert_eq!(page.get(path).await.header("access-control-allow-origin"), "*", "{path}");
+    }
+    let answer = page.asks_for("capsule", json!({})).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (201, "*"));
+    for path in ["/", "/room/capsule"] {
+        assert_eq!(page.get(path).await.header("access-control-allow-origin"), "", "{path}");
+        assert_eq!(page.asks_beforehand(path).await.status, 405, "{path}");
+    }
+}
+
+async fn with_origins_listed_only_their_pages_may(house: &mut House) {
+    let mut page = house.browser("Alice");
+    for path in OPEN_TO_PAGES {
+        page.origin = Some("https://app.example".into());
+        let asked = page.asks_beforehand(path).await;
+        assert_eq!(asked.header("access-control-allow-origin"), "https://app.example", "{path}");
+        page.origin = Some("https://two.example".into());
+        page.asks_beforehand(path).await.is_refusal(403);
+        page.get(path).await.is_refusal(403);
+        page.origin = None;
+        assert_ne!(page.get(path).await.status, 403, "{path}");
+    }
+    page.origin = Some("https://two.example".into());
+    page.asks_for("capsule", json!({})).await.is_refusal(403);
+}
 
 async fn a_program_makes_a_room(house: &mut House) {
     let [mut alice, mut bob] = [house.browser("Alice"), house.browser("Bob")];

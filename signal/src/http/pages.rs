@@ -73,14 +73,21 @@ impl Pages {
         let mut answer = if known {
             answer(StatusCode::NOT_MODIFIED, "text/plain", Bytes::new())
         } else {
-            let kind = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
-            answer(StatusCode::OK, kind, bytes.into_owned())
+            answer(StatusCode::OK, kind(name), bytes.into_owned())
         };
         answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             answer.headers_mut().insert(header::ETAG, tag);
         }
         answer
+    }
+}
+
+fn kind(name: &str) -> &'static str {
+    match Path::new(name).extension().and_then(|extension| extension.to_str()) {
+        // By its ending alone it would be a film (MPEG transport stream).
+        Some("ts") => "application/typescript",
+        _ => mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream"),
     }
 }
 

@@ -53,6 +53,11 @@ impl Browser {
         self.ask("GET", path, None).await
     }
 
+    /// Asks whether a page may send JSON to `path`, as a browser does for pages of other hosts.
+    pub(crate) async fn asks_beforehand(&mut self, path: &str) -> Reply {
+        self.ask("OPTIONS", path, None).await
+    }
+
     /// Sends a form.
     pub(crate) async fn posts_form(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
