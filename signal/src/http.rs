@@ -1,33 +1,26 @@
 //! The routes, and the upgrade to a WebSocket.
 
-mod cors;
 pub mod ops;
 mod pages;
 mod passes;
 mod rooms;
 mod upgrade;
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use house::cors;
+use house::http::{Answer, TEXT, answer, problem, retry_after};
+use house::listener::{Slot, Visitor};
+use house::visitors::{self, Tries};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use hyper::{Method, Request, StatusCode};
 use tokio_util::task::TaskTracker;
 
-use crate::access::{self, Passes, Tries};
+use crate::access::{Passes, Share};
 use crate::backplane::Refusal;
 use crate::dialect::{self, Dialect};
 use crate::message::RoomId;
@@ -37,16 +30,6 @@ use crate::settings::Settings;
 use crate::socket::Manners;
 
 pub use pages::Pages;
-
-/// A whole answer: nothing here is long enough to be streamed.
-pub type Answer = Response<Full<Bytes>>;
-
-/// Bytes in the body of a request, at most.
-const MAX_BODY: usize = 64 * 1024;
-/// Bytes of a request's head, at most.
-const MAX_HEAD: usize = 16 * 1024;
-/// After the listener refused to accept (no descriptors left, say), it is left alone for this long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the routes need to answer.
 pub struct Site {
@@ -153,75 +136,15 @@ impl Site {
         })
     }
 
-    /// Accepts connections until `stop`; those that are open then go on.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        let free = Arc::new(Semaphore::new(self.settings.limits.connections));
-        loop {
-            let accept = async {
-                let slot = free.clone().acquire_owned().await;
-                (slot, listener.accept().await)
-            };
-            let (slot, accepted) = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                accepted = accept => accepted,
-            };
-            let Ok(slot) = slot else { return };
-            match accepted {
-                Ok((io, peer)) => {
-                    let (site, stop) = (self.clone(), stop.clone());
-                    self.tasks.spawn(async move {
-                        let slot = Arc::new(slot);
-                        site.connection(io, peer, slot, stop).await;
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+    /// Answers a request that came over one of the node's connections.
+    pub async fn answer(self: Arc<Self>, mut request: Request<Incoming>, visitor: Visitor) -> Answer {
+        let address =
+            visitors::client_address(visitor.address, request.headers(), &self.settings.trusted_proxies);
+        if visitor.secure {
+            // As if a proxy of ours had ended the TLS: from here on it is one thing.
+            request.headers_mut().insert(passes::FORWARDED_PROTO, HeaderValue::from_static("https"));
         }
-    }
-
-    async fn connection(
-        self: Arc<Self>,
-        io: TcpStream,
-        peer: SocketAddr,
-        slot: upgrade::Slot,
-        stop: CancellationToken,
-    ) {
-        let _ = io.set_nodelay(true);
-        let service = service_fn(|request| {
-            let (site, slot) = (self.clone(), slot.clone());
-            async move { Ok::<_, Infallible>(site.answer(request, peer.ip(), slot).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.settings.socket.head_timeout)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades();
-        let mut connection = Box::pin(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke");
-        }
-    }
-
-    async fn answer(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        peer: IpAddr,
-        slot: upgrade::Slot,
-    ) -> Answer {
-        let address = access::client_address(peer, request.headers(), &self.settings.trusted_proxies);
-        let mut answer = self.route(request, address, slot).await;
+        let mut answer = self.route(request, address, visitor.slot).await;
         let headers = answer.headers_mut();
         headers.insert(HeaderName::from_static("x-served-by"), self.served_by.clone());
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -229,12 +152,7 @@ impl Site {
         answer
     }
 
-    async fn route(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        address: IpAddr,
-        slot: upgrade::Slot,
-    ) -> Answer {
+    async fn route(self: &Arc<Self>, request: Request<Incoming>, address: IpAddr, slot: Slot) -> Answer {
         let path = request.uri().path().to_owned();
         let Ok(found) = self.routes.at(&path) else { return self.nothing_here() };
         let name = decoded(found.params.get("name").or(found.params.get("file")).unwrap_or_default());
@@ -260,7 +178,7 @@ impl Site {
         request: Request<Incoming>,
         name: &str,
         address: IpAddr,
-        slot: upgrade::Slot,
+        slot: Slot,
     ) -> Answer {
         let path = request.uri().path();
         match (route, method) {
@@ -299,7 +217,7 @@ fn manners(settings: &Settings) -> Manners {
         ping_timeout: settings.socket.ping_timeout,
         write_timeout: settings.socket.write_timeout,
         max_message_bytes: settings.max_message_bytes,
-        share: access::Share {
+        share: Share {
             messages_per_second: settings.limits.messages_per_second,
             message_burst: settings.limits.message_burst,
             bytes_per_second: whole(settings.limits.bytes_per_second),
@@ -317,44 +235,8 @@ fn decoded(part: &str) -> String {
     percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
-/// The body of a request, or what to answer instead: too long, too slow, broken.
-async fn body(request: Request<Incoming>, deadline: Duration) -> Result<Bytes, Answer> {
-    let whole = timeout(deadline, Limited::new(request.into_body(), MAX_BODY).collect());
-    match whole.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(_)) => Err(problem(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "the body has more than 64 KiB, or broke off",
-        )),
-        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not come in time")),
-    }
-}
-
-fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer
-}
-
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
-    answer(status, "application/json", serde_json::to_vec(value).unwrap_or_default())
-}
-
-/// What went wrong, for programs.
-#[derive(Serialize)]
-struct Problem<'a> {
-    error: &'a str,
-    message: &'a str,
-}
-
-fn problem(status: StatusCode, error: &str, message: &str) -> Answer {
-    json(status, &Problem { error, message })
-}
-
 fn redirect(status: StatusCode, to: &str) -> Answer {
-    let mut answer = answer(status, "text/plain; charset=utf-8", Bytes::new());
+    let mut answer = answer(status, TEXT, Bytes::new());
     if let Ok(to) = HeaderValue::from_str(to) {
         answer.headers_mut().insert(header::LOCATION, to);
     }
@@ -365,11 +247,6 @@ fn redirect(status: StatusCode, to: &str) -> Answer {
 fn redirect_with_query(to: &str, query: Option<&str>) -> Answer {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     redirect(StatusCode::PERMANENT_REDIRECT, &format!("{to}{query}"))
-}
-
-fn retry_after(mut answer: Answer, after: Duration) -> Answer {
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
-    answer
 }
 
 /// How long a client is to wait before it asks again what could not be answered now.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use house::listener::{self, ListenError, listen};
+use house::ops;
+use house::tls::{Files, Tls, TlsError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,7 +15,7 @@ use crate::backplane::memory::Bus;
 use crate::backplane::redis::{self, Redis};
 use crate::backplane::{Backplane, Lifetimes, Notice};
 use crate::dialect;
-use crate::http::ops::{self, Readiness};
+use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
 use crate::hub::Patience;
 use crate::hub::mailbox::Bounds;
@@ -27,15 +29,11 @@ use crate::settings::Settings;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} (setting `{setting}`): {why}")]
-    Listen {
-        /// The setting that names it.
-        setting: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        why: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// There is no TLS with these files.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The setting `redis.url` names no Redis.
     #[error("setting `redis.url`: {0}")]
     Redis(String),
@@ -48,11 +46,13 @@ pub enum StartError {
 pub struct Node {
     /// Where clients reach it.
     pub address: SocketAddr,
+    /// Whether they reach it with TLS.
+    pub secure: bool,
     /// Where operators reach it.
     pub ops_address: SocketAddr,
     id: NodeId,
     site: Arc<Site>,
-    readiness: Arc<Readiness>,
+    readiness: Readiness,
     accepting: CancellationToken,
     stopping: CancellationToken,
     connections: TaskTracker,
@@ -93,13 +93,44 @@ impl Node {
         let passes = Passes::new(&secret, previous);
         let pages = Pages::new(settings.web.clone());
         let alone = settings.redis.url.is_none();
+        let tls = tls(&settings, &connections, &stopping)?;
+        let secure = tls.is_some();
+        let rules = listener::Rules {
+            connections: settings.limits.connections,
+            head_timeout: settings.socket.head_timeout,
+            tls,
+        };
+        let readiness = Readiness::new(router.clone(), metrics.clone());
         let parts = Parts { router, passes, pages, metrics, tasks: connections.clone(), settings };
         let site = Arc::new(Site::new(parts, id.as_str()).map_err(|e| StartError::Build(e.to_string()))?);
 
-        let (accepting, readiness) = (CancellationToken::new(), Arc::new(Readiness::default()));
-        connections.spawn(site.clone().serve(listener, accepting.clone()));
-        connections.spawn(ops::serve(site.clone(), readiness.clone(), ops_listener, stopping.clone()));
-        Ok(Self { address, ops_address, id, site, readiness, accepting, stopping, connections, alone })
+        let accepting = CancellationToken::new();
+        let ops = ops::serve(
+            ops_listener,
+            rules.head_timeout,
+            connections.clone(),
+            stopping.clone(),
+            readiness.clone(),
+        );
+        connections.spawn(ops);
+        let answer = {
+            let site = site.clone();
+            move |request, visitor| site.clone().answer(request, visitor)
+        };
+        let serve = listener::serve(listener, rules, connections.clone(), accepting.clone(), answer);
+        connections.spawn(serve);
+        Ok(Self {
+            address,
+            secure,
+            ops_address,
+            id,
+            site,
+            readiness,
+            accepting,
+            stopping,
+            connections,
+            alone,
+        })
     }
 
     /// This life of this node.
@@ -137,10 +168,6 @@ impl Node {
     }
 }
 
-async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|why| StartError::Listen { setting, address, why })
-}
-
 async fn keep_time(router: Arc<Router>, every: Duration, stop: CancellationToken) {
     let mut clock = tokio::time::interval(every);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -150,6 +177,20 @@ async fn keep_time(router: Arc<Router>, every: Duration, stop: CancellationToken
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// TLS with the files that the settings name, which are looked into until `stop`.
+fn tls(
+    settings: &Settings,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Option<Tls>, StartError> {
+    let (Some(cert), Some(key)) = (settings.tls.cert.clone(), settings.tls.key.clone()) else {
+        return Ok(None);
+    };
+    let tls = Tls::new(Files { cert, key })?;
+    tasks.spawn(stop.clone().run_until_cancelled_owned(tls.clone().keep_up(settings.tls.reload)));
+    Ok(Some(tls))
 }
 
 /// To add a backplane: its line.

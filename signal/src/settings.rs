@@ -1,30 +1,21 @@
-//! What a node can be told: one struct, from defaults, a file, the environment and flags, in that order.
-//!
-//! Every setting is a row of the [table](table::TABLE), which names it, explains it and says what it may be. All
-//! problems of a start are found at once, and told to a person with the key, where it was set, the value (unless that
-//! may be secret), what is wrong and what would be right.
+//! What a node can be told, as one struct. Each field is a row of the [table], and how they are given and checked is
+//! the same for every program of the [house](house::settings).
 
-mod cli;
-mod kind;
-mod layers;
-mod secret;
-mod show;
+mod redis_url;
 mod table;
 
-use std::ffi::OsString;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use config::Config;
+use house::settings::{Program, Secret, bytes, duration, nets};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-pub use cli::{Ask, Cli, Flags};
-pub use secret::{RedisUrl, Secret};
+pub use redis_url::RedisUrl;
+pub use table::NODE;
 
 /// All that a node can be told. The fields are named and explained by `signal config --defaults`.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,11 +25,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub web: Option<PathBuf>,
     pub log: String,
-    #[serde(deserialize_with = "kind::bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub max_message_bytes: usize,
-    #[serde(deserialize_with = "kind::nets")]
+    #[serde(deserialize_with = "nets")]
     pub trusted_proxies: Vec<IpNet>,
     pub origins: Vec<String>,
+    pub tls: TlsFiles,
     pub ops: Ops,
     pub redis: Redis,
     pub node: Node,
@@ -51,6 +43,17 @@ pub struct Settings {
     pub socket: Socket,
     pub mailbox: Mailbox,
     pub limits: Limits,
+}
+
+/// TLS by the node itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table explains each field")]
+pub struct TlsFiles {
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    #[serde(deserialize_with = "duration")]
+    pub reload: Duration,
 }
 
 /// The operator's listener.
@@ -92,7 +95,7 @@ pub struct Ice {
 pub struct Turn {
     pub urls: Vec<String>,
     pub secret: Option<Secret>,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub ttl: Duration,
 }
 
@@ -102,7 +105,7 @@ pub struct Turn {
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Rooms {
     pub create_on_entry: bool,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub empty_for: Duration,
     pub max_members: u32,
 }
@@ -114,7 +117,7 @@ pub struct Rooms {
 pub struct Session {
     pub secret: Option<Secret>,
     pub previous_secret: Option<Secret>,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub ttl: Duration,
 }
 
@@ -123,9 +126,9 @@ pub struct Session {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Drain {
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub wait: Duration,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub spread: Duration,
 }
 
@@ -134,9 +137,9 @@ pub struct Drain {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Camus {
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub ping_after: Duration,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub grace: Duration,
     #[serde(rename = "static")]
     pub static_dir: Option<PathBuf>,
@@ -148,13 +151,13 @@ pub struct Camus {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Socket {
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub ping_interval: Duration,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub ping_timeout: Duration,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub write_timeout: Duration,
-    #[serde(deserialize_with = "kind::duration")]
+    #[serde(deserialize_with = "duration")]
     pub head_timeout: Duration,
 }
 
@@ -164,7 +167,7 @@ pub struct Socket {
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Mailbox {
     pub messages: usize,
-    #[serde(deserialize_with = "kind::bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub bytes: usize,
 }
 
@@ -176,52 +179,17 @@ pub struct Limits {
     pub connections: usize,
     pub messages_per_second: u32,
     pub message_burst: u32,
-    #[serde(deserialize_with = "kind::bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub bytes_per_second: usize,
-    #[serde(deserialize_with = "kind::bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub byte_burst: usize,
     pub password_attempts: u32,
     pub rooms_per_minute: u32,
 }
 
-/// Why a node does not start, for a person: a line for each problem.
-#[derive(Debug)]
-pub struct SettingsError(Vec<String>);
+impl house::settings::Settings for Settings {
+    const PROGRAM: &'static Program = &NODE;
 
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the settings are wrong:")?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
-    }
-}
-
-impl std::error::Error for SettingsError {}
-
-impl Settings {
-    /// What is in force for this process: its environment counts, and the files that the settings name are read.
-    pub fn load(cli: &Cli) -> Result<Self, SettingsError> {
-        Ok(Self::gather(cli.flags(), std::env::vars_os())?.1)
-    }
-
-    /// What is in force with these flags in this environment, both with where each value is from and as a struct.
-    fn gather(
-        flags: &Flags,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<(Config, Self), SettingsError> {
-        let (config, mut problems) = layers::gather(flags, environment);
-        problems.extend(layers::wrong_values(&config));
-        if !problems.is_empty() {
-            return Err(SettingsError(problems));
-        }
-        let settings = config.clone().try_deserialize::<Self>();
-        let settings = settings.map_err(|error| SettingsError(vec![error.to_string()]))?;
-        match settings.contradictions() {
-            none if none.is_empty() => Ok((config, settings)),
-            some => Err(SettingsError(some)),
-        }
-    }
-
-    /// What is wrong though each value by itself is right.
     fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
         if !self.turn.urls.is_empty() && self.turn.secret.is_none() {
@@ -229,6 +197,14 @@ impl Settings {
                 "turn.secret: missing; turn.urls need it: what the TURN servers have as static-auth-secret"
                     .into(),
             );
+        }
+        for (one, other, there, missing) in [
+            ("tls.cert", "tls.key", &self.tls.cert, &self.tls.key),
+            ("tls.key", "tls.cert", &self.tls.key, &self.tls.cert),
+        ] {
+            if there.is_some() && missing.is_none() {
+                found.push(format!("{other}: missing; {one} needs it"));
+            }
         }
         if self.redis.url.is_some() && self.session.secret.is_none() {
             found.push(format!(
@@ -243,9 +219,8 @@ impl Settings {
 
 impl Default for Settings {
     /// The defaults of the table.
-    #[expect(clippy::expect_used, reason = "nothing but the table goes in, and a test deserializes it")]
     fn default() -> Self {
-        layers::defaults().try_deserialize().expect("the table and the struct agree")
+        house::settings::defaults()
     }
 }
 

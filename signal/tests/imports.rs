@@ -43,7 +43,7 @@ const ORDER: &[Row] = &[
 const PURE: &[&str] = &["message", "dialect", "hub", "backplane::link"];
 
 /// Crates that a pure module does not use.
-const IMPURE: &[&str] = &["tokio", "tokio_util", "tracing", "log"];
+const IMPURE: &[&str] = &["house", "tokio", "tokio_util", "tracing", "log"];
 
 /// What reads a clock.
 const CLOCKS: &[&str] = &["Instant", "SystemTime"];

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
+use house::http::{Answer, answer, problem};
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use include_dir::{Dir, include_dir};
 use minijinja::{AutoEscape, Environment, Value};
 use sha2::{Digest, Sha256};
-
-use super::{Answer, answer, problem};
 
 static COMPILED_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/web");
 

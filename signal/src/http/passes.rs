@@ -3,15 +3,20 @@
 use std::time::SystemTime;
 
 use cookie::{Cookie, SameSite};
+use house::http::{Answer, problem};
+use house::visitors;
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
-use super::{Answer, Site, problem};
-use crate::access::{self, Pass};
+use super::Site;
+use crate::access::Pass;
 use crate::message::{PeerId, Profile, RoomId};
 
 /// The cookie that keeps a browser's last ids in one room.
 const COOKIE: &str = "switchboard_pass";
+/// How a proxy says what the page came over. It is believed from anybody: who lies gets a cookie of no use to them.
+pub(super) const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
@@ -39,7 +44,7 @@ impl Site {
     ) -> Result<Pass, Answer> {
         let forbidden = |why| problem(StatusCode::FORBIDDEN, "forbidden", why);
         let now = now();
-        let origin_is_fine = access::origin_may_use_cookies(headers, &self.settings.origins);
+        let origin_is_fine = visitors::origin_may_use_cookies(headers, &self.settings.origins);
         if let Some(token) = token {
             if !self.settings.origins.is_empty() && !origin_is_fine {
                 return Err(forbidden("this origin is not in the setting `origins`"));
@@ -91,8 +96,8 @@ impl Site {
         }
     }
 
-    /// Whether the page came over HTTPS, as a proxy in front says.
+    /// Whether the page came over HTTPS, to this node or to a proxy in front of it.
     pub(super) fn came_securely(headers: &HeaderMap) -> bool {
-        headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https")
+        headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https")
     }
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use house::http::{Answer, answer, body, json, problem, retry_after};
+use house::visitors;
 use hyper::body::Incoming;
 use hyper::header::{self};
 use hyper::{Request, StatusCode};
@@ -10,10 +12,7 @@ use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 
 use super::passes::{cookie, new_id, now};
-use super::{
-    Answer, BUSY, Site, answer, body, json, problem, redirect, redirect_with_query, refusal, refused,
-    retry_after,
-};
+use super::{BUSY, Site, redirect, redirect_with_query, refusal, refused};
 use crate::access::{self, Pass};
 use crate::backplane::{Listing, Refusal};
 use crate::dialect::camus;
@@ -416,7 +415,7 @@ impl Site {
         let Some(room) = camus::room(name) else { return refused(Refusal::NoRoom) };
         let headers = request.headers().clone();
         let shown = cookie(&headers);
-        if shown.is_some() && !access::origin_may_use_cookies(&headers, &self.settings.origins) {
+        if shown.is_some() && !visitors::origin_may_use_cookies(&headers, &self.settings.origins) {
             let why = "a page of another origin may not use this cookie";
             return problem(StatusCode::FORBIDDEN, "forbidden", why);
         }

@@ -4,26 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use house::http::{Answer, problem};
+use house::listener::{Slot, Wire};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Answer, Site, problem, refused};
+use super::{Site, refused};
 use crate::access::Pass;
 use crate::backplane::Refusal;
 use crate::dialect::{Dialect, Door, Knock};
 use crate::goodbye::Goodbye;
 use crate::socket::{self, Socket};
-
-/// A connection's place among those that a node has room for; free when the last of its holders is gone.
-pub(super) type Slot = Arc<OwnedSemaphorePermit>;
 
 /// A client that has been answered has this long to see it.
 const UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
@@ -71,7 +69,7 @@ impl Site {
         dialect: &'static dyn Dialect,
         pass: Pass,
         entered: oneshot::Sender<Result<(), Refusal>>,
-    ) -> Option<Socket<TcpStream>> {
+    ) -> Option<Socket<Wire>> {
         let seated = match self.router.enter(dialect, &pass).await {
             Ok(seated) => seated,
             Err(why) => {
@@ -94,8 +92,8 @@ impl Site {
 }
 
 /// The connection itself, and what was read from it after the request.
-fn unwrap(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+fn unwrap(upgraded: Upgraded) -> Option<(Wire, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Wire>>().ok()?;
     Some((parts.io.into_inner(), parts.read_buf))
 }
 

@@ -1,70 +1,32 @@
 //! The table of all settings: the only home of their names, defaults and explanations.
 
-use std::time::Duration;
+use house::settings::{ANY_SPAN, COUNT, Item, Kind, Program, SPAN, Setting, row, seconds};
 
-use super::kind::{Item, Kind};
+use super::redis_url::REDIS_URL;
 
-/// One setting.
-#[derive(Debug)]
-pub(super) struct Setting {
-    /// Where it stands in a file, and its flag: `group.name`, or a name.
-    pub(super) key: &'static str,
-    /// What holds if nothing is said, as a person would write it; empty for none.
-    pub(super) default: &'static str,
-    /// What it may be.
-    pub(super) kind: Kind,
-    /// What it is for.
-    pub(super) about: &'static str,
-}
+/// The program of a node.
+pub const NODE: Program = Program {
+    name: "signal",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "A WebRTC signaling node: rooms, rosters, offers, answers, candidates and TURN credentials.
 
-impl Setting {
-    /// Whether it may be left open.
-    pub(super) fn is_optional(&self) -> bool {
-        self.default.is_empty() && !self.kind.is_list()
-    }
+Without any settings it runs alone, in memory, and says where its page is. With `redis.url` \
+it is one of any number of nodes behind any load balancer.",
+    examples: "  signal --listen 127.0.0.1:8080
+  signal --redis.url redis://127.0.0.1:6379 --session.secret_file /run/secrets/session
+  signal config --defaults > signal.toml
+  signal config --check signal.toml",
+    running: "a node",
+    table: TABLE,
+};
 
-    /// The key that names a file with the value, for what is secret.
-    pub(super) fn file_key(&self) -> Option<String> {
-        self.kind.is_secret().then(|| format!("{}_file", self.key))
-    }
-
-    /// Its group, empty for none, and its name within.
-    pub(super) fn place(&self) -> (&'static str, &'static str) {
-        self.key.split_once('.').unwrap_or(("", self.key))
-    }
-}
-
-/// The key nearest to one that does not exist.
-pub(super) fn nearest(key: &str) -> String {
-    let keys = TABLE.iter().flat_map(|setting| [Some(setting.key.to_owned()), setting.file_key()]).flatten();
-    // What has the same beginning is nearer: a group's name is meant for one of its settings.
-    let nearness = |known: &String| strsim::jaro_winkler(known, key);
-    keys.max_by(|one, other| nearness(one).total_cmp(&nearness(other))).unwrap_or_default()
-}
-
-const fn row(key: &'static str, default: &'static str, kind: Kind, about: &'static str) -> Setting {
-    Setting { key, default, kind, about }
-}
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// 365.25 days, which is what `1year` is read as.
-const YEAR: Duration = secs(31_557_600);
-/// A time span of which none would make no sense.
-const SPAN: Kind = Kind::Span(Duration::from_millis(1)..=YEAR);
-/// A time span that may be none.
-const ANY_SPAN: Kind = Kind::Span(Duration::ZERO..=YEAR);
-const COUNT: Kind = Kind::Count(1..=u32::MAX as u64);
 const MIB: u64 = 1 << 20;
 const SIZE: Kind = Kind::Size(1024..=1024 * MIB);
 /// As long as the key of an HMAC-SHA256 should be.
 const KEY: Kind = Kind::Secret(32);
 
-/// All settings; those of one group next to each other, and those of none first, as TOML wants them.
 #[rustfmt::skip]
-pub(super) const TABLE: &[Setting] = &[
+const TABLE: &[Setting] = &[
     row("listen", "0.0.0.0:8080", Kind::Address, "Where clients reach this node: pages, rooms, WebSockets."),
     row("web", "", Kind::Directory, "Serve the pages from this directory, not those compiled in: for working on them."),
     row("log", "info", Kind::Filter, "What is logged, on standard error: a level, or levels per part (`info,signal=debug`)."),
@@ -72,9 +34,13 @@ pub(super) const TABLE: &[Setting] = &[
     row("trusted_proxies", "", Kind::List(Item::Net), "Load balancers in front of this node, whose X-Forwarded-For is believed."),
     row("origins", "", Kind::List(Item::Origin), "Pages of other hosts that may use this node; with none: this host where a cookie is the proof, else any."),
 
+    row("tls.cert", "", Kind::File, "The certificate, with those that it rests on (PEM), to speak TLS on `listen`; without one the node leaves that to a load balancer."),
+    row("tls.key", "", Kind::File, "The certificate's private key (PEM)."),
+    row("tls.reload", "10s", SPAN, "How often the two are looked into: a new pair is shown from then on, without a restart."),
+
     row("ops.listen", "127.0.0.1:9091", Kind::Address, "Where operators reach this node: /live, /ready, /metrics."),
 
-    row("redis.url", "", Kind::Redis, "The Redis (`redis://`, or `rediss://` with TLS) through which nodes are one cluster; without it a node is alone, in memory. `redis+sentinel://` and `redis+cluster://` are not supported yet."),
+    row("redis.url", "", Kind::Own(&REDIS_URL), "The Redis (`redis://`, or `rediss://` with TLS) through which nodes are one cluster; without it a node is alone, in memory. `redis+sentinel://` and `redis+cluster://` are not supported yet."),
 
     row("node.name", "", Kind::Name, "This node's name for people; without one it is the host's, and a random part is always added."),
 
@@ -82,7 +48,7 @@ pub(super) const TABLE: &[Setting] = &[
 
     row("turn.urls", "", Kind::List(Item::Turn), "TURN servers, which relay calls that cannot go direct."),
     row("turn.secret", "", Kind::Secret(1), "What signs TURN credentials: the servers' own (coturn: static-auth-secret). Needed with turn.urls."),
-    row("turn.ttl", "6h", Kind::Span(secs(60)..=secs(7 * 86_400)), "How long TURN credentials may be used to begin a relayed call."),
+    row("turn.ttl", "6h", seconds(60..=7 * 86_400), "How long TURN credentials may be used to begin a relayed call."),
 
     row("rooms.create_on_entry", "true", Kind::Switch, "Whether entering a room that does not exist makes it."),
     row("rooms.empty_for", "300s", ANY_SPAN, "A room that was empty and silent for so long is removed."),

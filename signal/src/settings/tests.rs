@@ -6,8 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::de::DeserializeOwned;
 
-use super::table::TABLE;
+use std::ffi::OsString;
+
+use house::settings::{Ask, Cli, Flags, gather};
+
 use super::*;
+
+const TABLE: &[house::settings::Setting] = NODE.table;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -35,7 +40,7 @@ impl Drop for Written {
 }
 
 fn cli(words: &[&str]) -> Cli {
-    Cli::parse([&["signal"], words].concat()).unwrap()
+    Cli::parse(&NODE, [&["signal"], words].concat()).unwrap()
 }
 
 fn variables(environment: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -43,7 +48,7 @@ fn variables(environment: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 }
 
 fn load(words: &[&str], environment: &[(&str, &str)]) -> Result<Settings, String> {
-    let gathered = Settings::gather(cli(words).flags(), variables(environment));
+    let gathered = gather::<Settings>(cli(words).flags(), variables(environment));
     gathered.map(|(_, settings)| settings).map_err(|error| error.to_string())
 }
 
@@ -67,6 +72,7 @@ fn fields<T: DeserializeOwned>(group: &str) -> Vec<String> {
 #[test]
 fn the_table_and_the_struct_agree() {
     let groups = [
+        fields::<TlsFiles>("tls"),
         fields::<Ops>("ops"),
         fields::<Redis>("redis"),
         fields::<Node>("node"),
@@ -202,7 +208,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert!(unknown("[reddis]").contains("reddis"), "an empty group");
     assert!(unknown("redis = 'redis://a'").contains("the nearest is redis.url"), "a value for a group");
     assert!(unknown("listen_file = 'x'").contains("listen_file"), "what is no secret is in no file");
-    assert!(Cli::parse(["signal", "--lissten", "x"]).unwrap_err().to_string().contains("'--listen'"));
+    assert!(Cli::parse(&NODE, ["signal", "--lissten", "x"]).unwrap_err().to_string().contains("'--listen'"));
 }
 
 #[test]
@@ -218,7 +224,7 @@ fn a_variable_that_is_no_text_is_told_if_it_is_ours() {
     use std::os::unix::ffi::OsStringExt;
     let gather = |name: &str| {
         let variable = (OsString::from(name), OsString::from_vec(vec![0xff]));
-        Settings::gather(&Flags::default(), [variable]).map_err(|error| error.to_string())
+        gather::<Settings>(&Flags::default(), [variable]).map_err(|error| error.to_string())
     };
     assert!(gather("SIGNAL__LOG").unwrap_err().contains("SIGNAL__LOG: the value is no text"));
     assert!(gather("OTHER").is_ok());
@@ -307,9 +313,9 @@ fn no_secret_is_ever_told() {
     let words = ["--session.secret", &key, "--redis.url", "redis://:swordfish@db"];
     let cli = cli(&words);
     assert!(!format!("{cli:?}").contains("swordfish"));
-    let (config, settings) = Settings::gather(cli.flags(), []).unwrap();
+    let (config, settings) = gather::<Settings>(cli.flags(), []).unwrap();
     assert!(!format!("{settings:?}").contains("swordfish"));
-    assert_eq!(layers::texts(&layers::value(&config, &TABLE[0])), ["0.0.0.0:8080"]);
+    assert_eq!(config.get_string("listen").unwrap(), "0.0.0.0:8080");
 }
 
 #[test]
@@ -359,14 +365,14 @@ fn the_command_line_is_understood() {
     assert_eq!(flags(&["--config", "a.toml", "config", "--check"]), (file(), 0, Some(Ask::Check)));
     assert_eq!(flags(&["config", "--check", "a.toml"]), (file(), 0, Some(Ask::Check)));
     assert_eq!(flags(&["config", "--defaults"]), (None, 0, Some(Ask::Defaults)));
-    assert!(Cli::parse(["signal", "--config", "a.toml", "config", "--check", "b.toml"]).is_err());
-    assert!(Cli::parse(["signal", "config", "--check", "--defaults"]).is_err());
-    assert!(cli(&[]).config_command().is_none());
+    assert!(Cli::parse(&NODE, ["signal", "--config", "a.toml", "config", "--check", "b.toml"]).is_err());
+    assert!(Cli::parse(&NODE, ["signal", "config", "--check", "--defaults"]).is_err());
+    assert!(cli(&[]).config_command::<Settings>().is_none());
 }
 
 #[test]
 fn every_setting_is_a_flag_and_stands_on_the_page_of_help() {
-    let help = Cli::parse(["signal", "--help"]).unwrap_err().to_string();
+    let help = Cli::parse(&NODE, ["signal", "--help"]).unwrap_err().to_string();
     for setting in TABLE {
         assert!(help.contains(&format!("--{} <", setting.key)), "{}", setting.key);
         assert!(help.contains(setting.about), "{}", setting.key);
@@ -379,7 +385,8 @@ fn every_setting_is_a_flag_and_stands_on_the_page_of_help() {
 
 fn answer(words: &[&str], environment: &[(&str, &str)]) -> Result<String, String> {
     let Cli::Config(flags, ask) = cli(words) else { panic!("no question") };
-    show::text(&flags, ask, variables(environment)).map_err(|error| error.to_string())
+    house::settings::answer::<Settings>(&flags, ask, variables(environment))
+        .map_err(|error| error.to_string())
 }
 
 #[test]

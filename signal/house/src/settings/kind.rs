@@ -11,11 +11,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::EnvFilter;
 
-use super::secret::RedisUrl;
-
 /// What a setting may be.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub enum Kind {
     /// An address to listen on.
     Address,
     /// A directory that is there.
@@ -28,8 +26,12 @@ pub(super) enum Kind {
     Name,
     /// What nobody may read, with at least so many bytes.
     Secret(usize),
-    /// A Redis, with or without a password.
-    Redis,
+    /// A file that can be read.
+    File,
+    /// An `http://` or `https://` address of a service.
+    Service,
+    /// What only this program knows to read.
+    Own(&'static Own),
     /// A whole number.
     Count(RangeInclusive<u64>),
     /// Bytes.
@@ -40,9 +42,22 @@ pub(super) enum Kind {
     List(Item),
 }
 
+/// What a program reads itself.
+#[derive(Debug)]
+pub struct Own {
+    /// What is wrong with a text, in words that follow it.
+    pub check: fn(&str) -> Result<(), String>,
+    /// What would be right.
+    pub right: &'static str,
+    /// What stands for the value on a page of help.
+    pub placeholder: &'static str,
+    /// How it is shown, for what may hold a secret.
+    pub shown: Option<fn(&str) -> String>,
+}
+
 /// What a list may hold.
 #[derive(Debug)]
-pub(super) enum Item {
+pub enum Item {
     /// `stun:` and `stuns:` URLs (RFC 7064).
     Stun,
     /// `turn:` and `turns:` URLs (RFC 7065).
@@ -51,11 +66,13 @@ pub(super) enum Item {
     Net,
     /// Origins of pages (RFC 6454).
     Origin,
+    /// What nobody may read, with at least so many bytes each; in a file one a line.
+    Secret(usize),
 }
 
 impl Kind {
     /// What is wrong with `text` (of an item, if this is a list), in words that follow it.
-    pub(super) fn check(&self, text: &str) -> Result<(), String> {
+    pub fn check(&self, text: &str) -> Result<(), String> {
         match self {
             Self::Address => parsed::<SocketAddr>(text, "is no address with a port").map(drop),
             Self::Directory => ensure(Path::new(text).is_dir(), "is no directory here"),
@@ -65,10 +82,13 @@ impl Kind {
                 Err(error) => Err(format!("is no filter ({error})")),
             },
             Self::Name => ensure(is_name(text), "is no name for a node"),
-            Self::Secret(at_least) => {
-                ensure(text.len() >= *at_least, format!("is too short ({} bytes)", text.len()))
-            }
-            Self::Redis => RedisUrl::try_from(text.to_owned()).map(drop),
+            Self::Secret(at_least) => long_enough(text, *at_least),
+            Self::File => match std::fs::File::open(text) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("cannot be read ({error})")),
+            },
+            Self::Service => service(text),
+            Self::Own(own) => (own.check)(text),
             Self::Count(range) => within(parsed(text, "is no whole number")?, range),
             Self::Size(range) => within(size(text)?, range),
             Self::Span(range) => within(span(text)?, range),
@@ -85,9 +105,9 @@ impl Kind {
             Self::Filter => "a level or levels per part, like `info` or `info,signal=debug`".into(),
             Self::Name => "1 to 64 ASCII letters, digits, `-`, `_` and `.`".into(),
             Self::Secret(at_least) => format!("at least {at_least} bytes"),
-            Self::Redis => {
-                "like `redis://127.0.0.1:6379`, or `rediss://:password@host:port/0` with TLS".into()
-            }
+            Self::File => "a file".into(),
+            Self::Service => "like `http://turn-auth:8070` or `https://turn.example.org/credentials`".into(),
+            Self::Own(own) => own.right.into(),
             Self::Count(range) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::Size(range) => {
                 format!(
@@ -100,13 +120,13 @@ impl Kind {
                 let [from, to] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
                 format!("a time span from {from} to {to}, like `90s` or `6h`")
             }
-            Self::List(item) => item.right().into(),
+            Self::List(item) => item.right(),
         }
     }
 
     /// Whether the value may hold what nobody may read.
-    pub(super) fn is_secret(&self) -> bool {
-        matches!(self, Self::Secret(_) | Self::Redis)
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret(_) | Self::List(Item::Secret(_)) | Self::Own(Own { shown: Some(_), .. }))
     }
 
     /// Whether there can be any number of values.
@@ -123,13 +143,16 @@ impl Kind {
             Self::Filter => "FILTER",
             Self::Name => "NAME",
             Self::Secret(_) => "SECRET",
-            Self::Redis => "URL",
+            Self::File => "FILE",
+            Self::Service => "URL",
+            Self::Own(own) => own.placeholder,
             Self::Count(_) => "NUMBER",
             Self::Size(_) => "SIZE",
             Self::Span(_) => "TIME",
             Self::List(Item::Net) => "NET,…",
             Self::List(Item::Origin) => "ORIGIN,…",
             Self::List(Item::Stun | Item::Turn) => "URL,…",
+            Self::List(Item::Secret(_)) => "SECRET,…",
         }
     }
 }
@@ -141,39 +164,47 @@ impl Item {
             Self::Turn => turn(text),
             Self::Net => net(text).map(drop),
             Self::Origin => origin(text),
+            Self::Secret(at_least) => long_enough(text, *at_least),
         }
     }
 
-    fn right(&self) -> &'static str {
+    fn right(&self) -> String {
         match self {
-            Self::Stun => "like `stun:stun.example.org` or `stuns:stun.example.org:5349`",
-            Self::Turn => {
-                "without user and password, like `turn:turn.example.org?transport=udp` or `turns:turn.example.org:443`"
+            Self::Stun => "like `stun:stun.example.org` or `stuns:stun.example.org:5349`".into(),
+            Self::Turn => "without user and password, like `turn:turn.example.org?transport=udp` or \
+                `turns:turn.example.org:443`"
+                .into(),
+            Self::Net => "an address or a range of them, like `10.0.0.0/8`".into(),
+            Self::Origin => {
+                "what a browser sends, like `https://app.example.org` or `http://localhost:3000`".into()
             }
-            Self::Net => "an address or a range of them, like `10.0.0.0/8`",
-            Self::Origin => "what a browser sends, like `https://app.example.org` or `http://localhost:3000`",
+            Self::Secret(at_least) => format!("at least {at_least} bytes each"),
         }
     }
 }
 
 /// Reads a size, for a field.
-pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+pub fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     let size = size(&String::deserialize(from)?).map_err(de::Error::custom)?;
     usize::try_from(size).map_err(de::Error::custom)
 }
 
 /// Reads a time span, for a field.
-pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     span(&String::deserialize(from)?).map_err(de::Error::custom)
 }
 
 /// Reads address ranges, for a field.
-pub(super) fn nets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+pub fn nets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     Vec::<String>::deserialize(from)?.iter().map(|text| net(text).map_err(de::Error::custom)).collect()
 }
 
 fn ensure(right: bool, wrong: impl Into<String>) -> Result<(), String> {
     if right { Ok(()) } else { Err(wrong.into()) }
+}
+
+fn long_enough(secret: &str, at_least: usize) -> Result<(), String> {
+    ensure(secret.len() >= at_least, format!("is too short ({} bytes)", secret.len()))
 }
 
 fn parsed<T: FromStr>(text: &str, wrong: &str) -> Result<T, String> {
@@ -255,6 +286,15 @@ fn ice_host(text: &str) -> Result<(), String> {
     ensure(!text.starts_with("//"), "has slashes, which these URLs do not have")?;
     ensure(!text.contains('?'), "has a query that cannot be")?;
     host_port(text).map(drop)
+}
+
+fn service(text: &str) -> Result<(), String> {
+    let Some(("http" | "https", rest)) = text.split_once("://") else {
+        return Err("is no address of a service".into());
+    };
+    ensure(!rest.contains('@'), "holds a user or a password")?;
+    ensure(!rest.contains(['?', '#']), "has a query")?;
+    host_port(rest.split('/').next().unwrap_or_default()).map(drop)
 }
 
 fn origin(text: &str) -> Result<(), String> {

@@ -1,20 +1,19 @@
-//! Which pages of other hosts may read an answer (Fetch, "CORS protocol"): that to the client module, its files and the
-//! JSON routes, which take no cookie for a proof.
+//! Which pages of other hosts may read an answer (Fetch, "CORS protocol"), for what takes no cookie for a proof.
 
 use std::time::Duration;
 
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
-use super::{Answer, answer, problem};
-use crate::access;
+use crate::http::{Answer, answer, problem};
+use crate::visitors;
 
 /// How long a browser may remember what it was told.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// Who asks, as far as it matters to who may read the answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asker {
+pub enum Asker {
     /// A page, and all pages may; or no page at all.
     Anybody,
     /// A page of this host, or one in `origins`.
@@ -25,10 +24,10 @@ pub(super) enum Asker {
 
 impl Asker {
     /// Whoever sent these headers to a node with the setting `origins`.
-    pub(super) fn of(headers: &HeaderMap, origins: &[String]) -> Self {
+    pub fn of(headers: &HeaderMap, origins: &[String]) -> Self {
         match headers.get(header::ORIGIN) {
             Some(origin) if !origins.is_empty() => {
-                let listed = access::origin_may_use_cookies(headers, origins);
+                let listed = visitors::origin_may_use_cookies(headers, origins);
                 if listed { Self::Listed(origin.clone()) } else { Self::Foreign }
             }
             _ => Self::Anybody,
@@ -36,7 +35,7 @@ impl Asker {
     }
 
     /// The answer with what the browser needs to hand it to the page.
-    pub(super) fn may_read(self, mut answer: Answer) -> Answer {
+    pub fn may_read(self, mut answer: Answer) -> Answer {
         let headers = answer.headers_mut();
         let origin = match self {
             Self::Anybody => HeaderValue::from_static("*"),
@@ -51,12 +50,12 @@ impl Asker {
 }
 
 /// The answer to a page that is not in `origins`.
-pub(super) fn foreign() -> Answer {
+pub fn foreign() -> Answer {
     problem(StatusCode::FORBIDDEN, "forbidden", "this origin is not in the setting `origins`")
 }
 
 /// The answer to a browser that asks before it sends JSON.
-pub(super) fn preflight() -> Answer {
+pub fn preflight() -> Answer {
     let mut answer = answer(StatusCode::NO_CONTENT, "text/plain", "");
     let headers = answer.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));

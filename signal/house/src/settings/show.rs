@@ -1,4 +1,4 @@
-//! What `signal config` prints.
+//! What `config` prints.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -8,57 +8,57 @@ use std::process::ExitCode;
 use config::Config;
 
 use super::cli::{Ask, Flags};
-use super::kind::Kind;
-use super::secret::RedisUrl;
-use super::table::{Setting, TABLE};
-use super::{Settings, SettingsError, layers};
+use super::kind::{Item, Kind, Own};
+use super::table::{Program, Setting};
+use super::{Settings, SettingsError, gather, layers};
 
 /// Answers on the terminal.
-pub(super) fn answer(flags: &Flags, ask: Ask) -> ExitCode {
-    match text(flags, ask, std::env::vars_os()) {
+pub(super) fn answer<S: Settings>(flags: &Flags, ask: Ask) -> ExitCode {
+    match text::<S>(flags, ask, std::env::vars_os()) {
         Ok(text) => {
             // Whoever reads may have read enough.
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "signal: {error}");
+            let _ = writeln!(std::io::stderr(), "{}: {error}", S::PROGRAM.name);
             ExitCode::FAILURE
         }
     }
 }
 
 /// The answer.
-pub(super) fn text(
+pub fn text<S: Settings>(
     flags: &Flags,
     ask: Ask,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<String, SettingsError> {
+    let program = S::PROGRAM;
     match ask {
-        Ask::Defaults => Ok(page(|setting| {
-            let line = assignment(setting, &layers::defaults());
+        Ask::Defaults => Ok(page(program, |setting| {
+            let line = assignment(setting, &layers::defaults(program));
             format!("\n{}{line}\n", comment(setting.about))
         })),
         Ask::InForce => {
-            let (config, _) = Settings::gather(flags, environment)?;
-            Ok(page(|setting| {
+            let (config, _) = gather::<S>(flags, environment)?;
+            Ok(page(program, |setting| {
                 let origin = layers::value(&config, setting).origin().map(|origin| format!("  # {origin}"));
                 format!("{}{}\n", assignment(setting, &config), origin.unwrap_or_default())
             }))
         }
         Ask::Check => {
-            Settings::gather(flags, environment)?;
+            gather::<S>(flags, environment)?;
             let what = flags.file.as_ref().map_or("the settings".into(), |file| file.display().to_string());
-            Ok(format!("{what}: in order, a node would start\n"))
+            Ok(format!("{what}: in order, {} would start\n", program.running))
         }
     }
 }
 
 /// All settings as one TOML file.
-fn page(line: impl Fn(&Setting) -> String) -> String {
+fn page(program: &Program, line: impl Fn(&Setting) -> String) -> String {
     let mut page = String::new();
     let mut group = "";
-    for setting in TABLE {
+    for setting in program.table {
         if setting.place().0 != group {
             group = setting.place().0;
             let _ = write!(page, "\n[{group}]\n");
@@ -85,8 +85,8 @@ fn assignment(setting: &Setting, config: &Config) -> String {
 
 fn shown(kind: &Kind, text: &str) -> String {
     match kind {
-        Kind::Secret(_) => "***".into(),
-        Kind::Redis => RedisUrl::try_from(text.to_owned()).map_or("***".into(), |url| url.to_string()),
+        Kind::Secret(_) | Kind::List(Item::Secret(_)) => "***".into(),
+        Kind::Own(Own { shown: Some(shown), .. }) => shown(text),
         _ => text.to_owned(),
     }
 }

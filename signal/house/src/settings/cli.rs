@@ -1,4 +1,4 @@
-//! The command line: `signal`, and `signal config`.
+//! The command line: a program, and its `config`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,13 +8,14 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::show;
-use super::table::{Setting, TABLE};
+use super::kind::Kind;
+use super::table::{Program, Setting};
+use super::{Settings, show};
 
 /// A command line that was understood.
 #[derive(Clone, Debug)]
 pub enum Cli {
-    /// Run a node.
+    /// Run.
     Run(Flags),
     /// Answer a question about settings.
     Config(Flags, Ask),
@@ -25,7 +26,7 @@ pub enum Cli {
 pub enum Ask {
     /// What is in force, and where it is from?
     InForce,
-    /// Would a node start with this?
+    /// Would it start with this?
     Check,
     /// Which settings are there?
     Defaults,
@@ -35,9 +36,9 @@ pub enum Ask {
 #[derive(Clone, Default)]
 pub struct Flags {
     /// The file that `--config` names.
-    pub(super) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// Keys and texts.
-    pub(super) given: Vec<(String, String)>,
+    pub given: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for Flags {
@@ -50,22 +51,25 @@ impl std::fmt::Debug for Flags {
 
 impl Cli {
     /// This process's command line. Help, and what cannot be understood, end the process here.
-    pub fn from_command_line() -> Self {
-        Self::parse(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    pub fn from_command_line(program: &'static Program) -> Self {
+        Self::parse(program, std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
     /// Understands a command line, which begins with the program's name.
-    pub fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
-        let matches = command().try_get_matches_from(words)?;
+    pub fn parse(
+        program: &'static Program,
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let matches = command(program).try_get_matches_from(words)?;
         let mut flags = Flags::default();
-        flags.add(&matches);
+        flags.add(program, &matches);
         let Some(("config", asked)) = matches.subcommand() else { return Ok(Self::Run(flags)) };
-        flags.add(asked);
+        flags.add(program, asked);
         if let Some(file) = asked.get_one::<PathBuf>("check")
             && flags.file.replace(file.clone()).is_some()
         {
             let why = "--check names a file, and so does --config: one at a time";
-            return Err(command().error(ErrorKind::ArgumentConflict, why));
+            return Err(command(program).error(ErrorKind::ArgumentConflict, why));
         }
         let ask = match asked {
             _ if asked.get_flag("defaults") => Ask::Defaults,
@@ -75,16 +79,16 @@ impl Cli {
         Ok(Self::Config(flags, ask))
     }
 
-    /// Answers, if a question about settings was asked; then there is no node to run.
-    pub fn config_command(&self) -> Option<ExitCode> {
+    /// Answers, if a question about settings was asked; then there is nothing to run.
+    pub fn config_command<S: Settings>(&self) -> Option<ExitCode> {
         match self {
             Self::Run(_) => None,
-            Self::Config(flags, ask) => Some(show::answer(flags, *ask)),
+            Self::Config(flags, ask) => Some(show::answer::<S>(flags, *ask)),
         }
     }
 
     /// The settings on the command line, whatever they are for.
-    pub(super) fn flags(&self) -> &Flags {
+    pub fn flags(&self) -> &Flags {
         match self {
             Self::Run(flags) | Self::Config(flags, _) => flags,
         }
@@ -92,12 +96,11 @@ impl Cli {
 }
 
 impl Flags {
-    fn add(&mut self, matches: &ArgMatches) {
+    fn add(&mut self, program: &Program, matches: &ArgMatches) {
         if let Some(file) = matches.get_one::<PathBuf>("config") {
             self.file = Some(file.clone());
         }
-        let keys = TABLE.iter().flat_map(|setting| [Some(setting.key.to_owned()), setting.file_key()]);
-        for key in keys.flatten() {
+        for key in program.keys() {
             if let Some(text) = matches.get_one::<String>(&key) {
                 self.given.push((key, text.clone()));
             }
@@ -105,30 +108,34 @@ impl Flags {
     }
 }
 
-const ABOUT: &str =
-    "A WebRTC signaling node: rooms, rosters, offers, answers, candidates and TURN credentials.
-
-Without any settings it runs alone, in memory, and says where its page is. With `redis.url` \
-it is one of any number of nodes behind any load balancer.";
-
-const MORE: &str = "Where settings come from, each before the one below it:
-  flags            --turn.ttl 2h
-  environment      SIGNAL__TURN__TTL=2h      two underscores between levels
-  file             [turn] ttl = \"2h\"         named by --config, TOML or YAML
-  defaults         signal config --defaults
+/// How settings are given, with a setting of the program's own as the example.
+fn more(program: &Program) -> String {
+    let name = program.name;
+    let span = program.table.iter().find(|setting| matches!(setting.kind, Kind::Span(_)));
+    let (group, key) = span.map_or(("", "log"), Setting::place);
+    let prefix = program.prefix();
+    let flag = format!("--{group}.{key} 2h");
+    let variable = format!("{prefix}{}__{}=2h", group.to_uppercase(), key.to_uppercase());
+    let line = format!("[{group}] {key} = \"2h\"");
+    format!(
+        "Where settings come from, each before the one below it:
+  flags            {flag}
+  environment      {variable:<25} two underscores between levels
+  file             {line:<25} named by --config, TOML or YAML
+  defaults         {name} config --defaults
 
 Lists are arrays in a file and comma-separated elsewhere; empty means none.
 Times are `90s`, `5m`, `6h`; sizes are `64KiB`, `1MiB`.
-Everybody on a machine sees its command lines: better name a file with the secret,
-by the key with `_file` added (--session.secret_file, SIGNAL__SESSION__SECRET_FILE).
+Everybody on a machine sees its command lines: better name a file with what is secret,
+by the key with `_file` added.
 
 Examples:
-  signal --listen 127.0.0.1:8080
-  signal --redis.url redis://127.0.0.1:6379 --session.secret_file /run/secrets/session
-  signal config --defaults > signal.toml
-  signal config --check signal.toml";
+{}",
+        program.examples
+    )
+}
 
-fn command() -> Command {
+fn command(program: &'static Program) -> Command {
     let config = Command::new("config")
         .about("Print the settings in force, secrets hidden, and where each is from")
         .arg(config_file().hide(true))
@@ -138,20 +145,23 @@ fn command() -> Command {
                 .value_name("FILE")
                 .num_args(0..=1)
                 .value_parser(value_parser!(PathBuf))
-                .help("Say whether a node would start with this file, or with what is in force"),
+                .help(format!(
+                    "Say whether {} would start with this file, or with what is in force",
+                    program.running
+                )),
         )
         .arg(
             Arg::new("defaults").long("defaults").action(ArgAction::SetTrue).conflicts_with("check").help(
                 "Print all settings with their defaults and what they are for, as a file to start from",
             ),
         )
-        .args(flags().map(|flag| flag.hide(true)));
-    Command::new("signal")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(ABOUT)
-        .after_help(MORE)
+        .args(flags(program).map(|flag| flag.hide(true)));
+    Command::new(program.name)
+        .version(program.version)
+        .about(program.about)
+        .after_help(more(program))
         .arg(config_file())
-        .args(flags())
+        .args(flags(program))
         .subcommand(config)
 }
 
@@ -163,8 +173,8 @@ fn config_file() -> Arg {
         .help("Read settings from this file (.toml, .yaml or .yml)")
 }
 
-fn flags() -> impl Iterator<Item = Arg> {
-    TABLE.iter().flat_map(|setting| {
+fn flags(program: &'static Program) -> impl Iterator<Item = Arg> {
+    program.table.iter().flat_map(|setting| {
         let file = setting.file_key().map(|key| {
             Arg::new(key.clone())
                 .long(key)

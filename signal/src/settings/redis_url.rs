@@ -1,32 +1,18 @@
-//! Values that do not print.
+//! Where a Redis is, printed without its password.
 
 use std::fmt;
 
+use house::settings::{Own, Secret};
 use redis::IntoConnectionInfo;
 use serde::Deserialize;
 
-/// What nobody may read in a log.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `secret` from being printed.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
+/// What `redis.url` may be.
+pub(super) const REDIS_URL: Own = Own {
+    check: |text| RedisUrl::try_from(text.to_owned()).map(drop),
+    right: "like `redis://127.0.0.1:6379`, or `rediss://:password@host:port/0` with TLS",
+    placeholder: "URL",
+    shown: Some(|text| RedisUrl::try_from(text.to_owned()).map_or("***".into(), |url| url.to_string())),
+};
 
 /// Where a Redis is. What prints has `***` for the password.
 #[derive(Clone, Deserialize)]
@@ -82,11 +68,6 @@ mod tests {
 
     fn shown(url: &str) -> String {
         RedisUrl::try_from(url.to_owned()).unwrap().to_string()
-    }
-
-    #[test]
-    fn a_secret_does_not_print() {
-        assert_eq!(format!("{:?}", Some(Secret::new("swordfish"))), "Some(Secret)");
     }
 
     #[test]

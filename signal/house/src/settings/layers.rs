@@ -10,22 +10,19 @@ use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueK
 
 use super::cli::Flags;
 use super::kind::Kind;
-use super::table::{self, Setting, TABLE};
-
-/// Variables of ours begin with this. One underscore would not do: Kubernetes sets `SIGNAL_PORT` and the like in every
-/// pod next to a service called `signal`.
-pub(super) const PREFIX: &str = "SIGNAL__";
+use super::table::{Program, Setting};
 
 /// All layers on each other, and what is wrong with any of them.
 pub(super) fn gather(
+    program: &'static Program,
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> (Config, Vec<String>) {
     let mut problems = Vec::new();
-    let file = flags.file.as_deref().map(|path| Layer::file(path, &mut problems));
-    let environment = Layer::environment(environment, &mut problems);
-    let flags = Layer::flags(flags);
-    let mut builder = Config::builder().add_source(default_layer());
+    let file = flags.file.as_deref().map(|path| Layer::file(program, path, &mut problems));
+    let environment = Layer::environment(program, environment, &mut problems);
+    let flags = Layer::flags(program, flags);
+    let mut builder = Config::builder().add_source(default_layer(program));
     for layer in file.into_iter().chain([environment, flags]) {
         builder = builder.add_source(layer.checked(&mut problems));
     }
@@ -37,18 +34,18 @@ pub(super) fn gather(
 }
 
 /// The lowest layer alone.
-pub(super) fn defaults() -> Config {
-    Config::builder().add_source(default_layer()).build().unwrap_or_default()
+pub(super) fn defaults(program: &Program) -> Config {
+    Config::builder().add_source(default_layer(program)).build().unwrap_or_default()
 }
 
-fn default_layer() -> Checked {
+fn default_layer(program: &Program) -> Checked {
     let value = |setting: &Setting| Value::new(None, written(setting, setting.default));
-    Checked(TABLE.iter().map(|setting| (setting.key.into(), value(setting))).collect())
+    Checked(program.table.iter().map(|setting| (setting.key.into(), value(setting))).collect())
 }
 
 /// What is wrong with the values, each by itself.
-pub(super) fn wrong_values(config: &Config) -> Vec<String> {
-    TABLE.iter().flat_map(|setting| wrong_value(setting, &value(config, setting))).collect()
+pub(super) fn wrong_values(program: &Program, config: &Config) -> Vec<String> {
+    program.table.iter().flat_map(|setting| wrong_value(setting, &value(config, setting))).collect()
 }
 
 fn wrong_value(setting: &Setting, value: &Value) -> Vec<String> {
@@ -84,6 +81,7 @@ pub(super) fn texts(value: &Value) -> Vec<String> {
 
 /// What one layer says, by key, before anything is known to be right.
 struct Layer {
+    program: &'static Program,
     from: From,
     said: BTreeMap<String, ValueKind>,
 }
@@ -95,59 +93,60 @@ enum From {
     Flags,
 }
 
-impl From {
+impl Layer {
     /// How a person would find what was said of `key`.
     fn origin(&self, key: &str) -> String {
-        match self {
-            Self::File(path) => path.clone(),
-            Self::Environment | Self::Flags => self.spell(key),
+        match &self.from {
+            From::File(path) => path.clone(),
+            From::Environment | From::Flags => self.spell(key),
         }
     }
 
     /// How a key is written there.
     fn spell(&self, key: &str) -> String {
-        match self {
-            Self::File(_) => key.to_owned(),
-            Self::Environment => format!("{PREFIX}{}", key.replace('.', "__").to_uppercase()),
-            Self::Flags => format!("--{key}"),
+        match self.from {
+            From::File(_) => key.to_owned(),
+            From::Environment => {
+                format!("{}{}", self.program.prefix(), key.replace('.', "__").to_uppercase())
+            }
+            From::Flags => format!("--{key}"),
         }
     }
-}
 
-impl Layer {
-    fn file(path: &Path, problems: &mut Vec<String>) -> Self {
+    fn file(program: &'static Program, path: &Path, problems: &mut Vec<String>) -> Self {
         let mut said = BTreeMap::new();
         match read(path) {
-            Ok(table) => flatten("", ValueKind::Table(table), &mut said),
+            Ok(table) => flatten(program, "", ValueKind::Table(table), &mut said),
             Err(problem) => problems.push(format!("{}: {problem}", path.display())),
         }
-        Self { from: From::File(path.display().to_string()), said }
+        Self { program, from: From::File(path.display().to_string()), said }
     }
 
     fn environment(
+        program: &'static Program,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         problems: &mut Vec<String>,
     ) -> Self {
-        let mut said = BTreeMap::new();
+        let (mut said, prefix) = (BTreeMap::new(), program.prefix());
         for (name, text) in variables {
-            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else { continue };
             match text.into_string() {
                 Ok(text) => drop(said.insert(key.to_lowercase().replace("__", "."), text.into())),
-                Err(_) => problems.push(format!("{PREFIX}{key}: the value is no text (UTF-8)")),
+                Err(_) => problems.push(format!("{prefix}{key}: the value is no text (UTF-8)")),
             }
         }
-        Self { from: From::Environment, said }
+        Self { program, from: From::Environment, said }
     }
 
-    fn flags(flags: &Flags) -> Self {
+    fn flags(program: &'static Program, flags: &Flags) -> Self {
         let said = flags.given.iter().map(|(key, text)| (key.clone(), text.as_str().into()));
-        Self { from: From::Flags, said: said.collect() }
+        Self { program, from: From::Flags, said: said.collect() }
     }
 
     /// What is right in this layer; what is not becomes problems.
     fn checked(mut self, problems: &mut Vec<String>) -> Checked {
         let mut right = Map::new();
-        for setting in TABLE {
+        for setting in self.program.table {
             match self.take(setting) {
                 Ok(Some(value)) => drop(right.insert(setting.key.to_owned(), value)),
                 Ok(None) => {}
@@ -155,7 +154,7 @@ impl Layer {
             }
         }
         let unknown = |key: &String| {
-            let [given, nearest] = [key, &table::nearest(key)].map(|key| self.from.spell(key));
+            let [given, nearest] = [key, &self.program.nearest(key)].map(|key| self.spell(key));
             match &self.from {
                 From::File(path) => format!("{given} ({path}): no such setting; the nearest is {nearest}"),
                 From::Environment | From::Flags => {
@@ -172,20 +171,21 @@ impl Layer {
         let said = self.said.remove(setting.key);
         let file_key = setting.file_key();
         let file = file_key.as_ref().and_then(|key| self.said.remove(key)).filter(|file| !is_empty(file));
-        let origin = self.from.origin(setting.key);
+        let origin = self.origin(setting.key);
         let (Some(file), Some(file_key)) = (file, file_key) else {
             let value = said.map(|said| self.normal(setting, said)).transpose();
             let value = value.map_err(|wrong| format!("{} ({origin}): {wrong}", setting.key))?;
             return Ok(value.map(|value| Value::new(Some(&origin), value)));
         };
         if said.is_some_and(|said| !is_empty(&said)) {
-            let both = [setting.key, &file_key].map(|key| self.from.spell(key)).join(" and ");
+            let both = [setting.key, &file_key].map(|key| self.spell(key)).join(" and ");
             return Err(format!("{both}: both are set ({origin}); right would be one of them"));
         }
-        let origin = format!("{}, file {file}", self.from.origin(&file_key));
+        let origin = format!("{}, file {file}", self.origin(&file_key));
         let text = std::fs::read_to_string(file.to_string())
             .map_err(|error| format!("{} ({origin}): cannot be read: {error}", setting.key))?;
-        Ok(Some(Value::new(Some(&origin), text.trim_end_matches(['\r', '\n']))))
+        let text = text.trim_end_matches(['\r', '\n']);
+        Ok(Some(Value::new(Some(&origin), written(setting, text))))
     }
 
     /// The value in the shape of its setting: a text, a list of texts, or none.
@@ -225,7 +225,7 @@ fn is_scalar(said: &ValueKind) -> bool {
 /// The value that a text stands for, as the table, the environment and flags have it.
 fn written(setting: &Setting, text: &str) -> ValueKind {
     if setting.kind.is_list() {
-        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
         return items.map(str::to_owned).collect::<Vec<_>>().into();
     }
     if setting.is_optional() && text.is_empty() { ValueKind::Nil } else { text.into() }
@@ -249,13 +249,13 @@ fn without_quotation(message: &str) -> String {
 }
 
 /// Tables become keys with dots. An empty table has no keys, and is in order if there is such a group.
-fn flatten(prefix: &str, said: ValueKind, into: &mut BTreeMap<String, ValueKind>) {
-    let is_group = prefix.is_empty() || TABLE.iter().any(|setting| setting.place().0 == prefix);
+fn flatten(program: &Program, prefix: &str, said: ValueKind, into: &mut BTreeMap<String, ValueKind>) {
+    let is_group = prefix.is_empty() || program.has_group(prefix);
     match said {
         ValueKind::Table(table) if is_group || !table.is_empty() => {
             for (name, value) in table {
                 let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-                flatten(&key, value.kind, into);
+                flatten(program, &key, value.kind, into);
             }
         }
         // A group without a word after it, in YAML.
