@@ -1,21 +1,34 @@
 //! Which STUN and TURN servers a peer may use, and with which credentials.
 
+pub mod service;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::{IceServer, PeerId};
+use service::Service;
 
 /// The servers that a node names to its peers.
 #[derive(Debug)]
 pub struct Ice {
     /// `stun:` and `stuns:` URLs.
     pub stun: Vec<String>,
-    /// TURN servers, if there are any.
+    /// Who signs the credentials for TURN, if there is any.
     pub turn: Option<Turn>,
 }
 
-/// TURN servers that share a secret with this node.
+/// Who signs the credentials for TURN.
 #[derive(Debug)]
-pub struct Turn {
+pub enum Turn {
+    /// This node.
+    Here(Signer),
+    /// A service that is asked over HTTP.
+    Service(Arc<Service>),
+}
+
+/// What this node signs with: a secret that it shares with the TURN servers.
+#[derive(Debug)]
+pub struct Signer {
     /// `turn:` and `turns:` URLs.
     pub urls: Vec<String>,
     /// The shared secret.
@@ -26,19 +39,26 @@ pub struct Turn {
 
 impl Ice {
     /// The servers for `peer` at `now` (seconds since 1970): STUN first, `turn:` before `turns:`, nothing that is
-    /// empty.
-    pub fn servers(&self, peer: &PeerId, now: u64) -> Vec<IceServer> {
+    /// empty. Without TURN while the service for its credentials is away.
+    pub async fn servers(&self, peer: &PeerId, now: u64) -> Vec<IceServer> {
+        let turn = match &self.turn {
+            None => None,
+            Some(Turn::Here(signer)) => Some(signer.sign(peer, now)),
+            Some(Turn::Service(service)) => service.ask(peer).await,
+        };
         let stun = (!self.stun.is_empty()).then(|| IceServer::Stun { urls: self.stun.clone() });
-        let turn = self.turn.as_ref().map(|turn| turn.server(peer, now));
         stun.into_iter().chain(turn).collect()
     }
 }
 
-impl Turn {
-    fn server(&self, peer: &PeerId, now: u64) -> IceServer {
-        let mut urls = self.urls.clone();
-        urls.sort_by_key(|url| url.starts_with("turns:"));
+impl Signer {
+    fn sign(&self, peer: &PeerId, now: u64) -> IceServer {
         let credentials = turn_auth::credentials(&self.secret, peer.as_str(), now, self.ttl);
-        IceServer::Turn { urls, username: credentials.username, credential: credentials.credential }
+        turn(self.urls.clone(), credentials.username, credentials.credential)
     }
+}
+
+fn turn(mut urls: Vec<String>, username: String, credential: String) -> IceServer {
+    urls.sort_by_key(|url| url.starts_with("turns:"));
+    IceServer::Turn { urls, username, credential }
 }

@@ -33,6 +33,8 @@ pub struct Metrics {
     link_rejected: IntCounter,
     /// TURN credentials given out.
     pub turn_credentials_issued: IntCounter,
+    /// Times that the service for TURN credentials gave none.
+    pub turn_service_failures: IntCounter,
 }
 
 /// 50 µs to 10 s.
@@ -125,11 +127,15 @@ impl Metrics {
                 "turn_credentials_issued_total",
                 "TURN credentials given out",
             )?,
+            turn_service_failures: count(
+                &registry,
+                "turn_service_failures_total",
+                "Times that the service for TURN credentials gave none",
+            )?,
             registry,
         };
         metrics.start_at_zero(dialects);
-        #[cfg(target_os = "linux")]
-        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        count_process(&metrics.registry)?;
         Ok(metrics)
     }
 
@@ -221,6 +227,13 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.gauge.dec();
     }
+}
+
+/// What the process itself uses, where the system tells.
+fn count_process(registry: &Registry) -> Result<(), prometheus::Error> {
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    Ok(())
 }
 
 fn register<C: prometheus::core::Collector + Clone + 'static>(

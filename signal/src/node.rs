@@ -19,7 +19,8 @@ use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
 use crate::hub::Patience;
 use crate::hub::mailbox::Bounds;
-use crate::ice::{Ice, Turn};
+use crate::ice::service::Service;
+use crate::ice::{Ice, Signer, Turn};
 use crate::message::NodeId;
 use crate::metrics::Metrics;
 use crate::router::{Router, Rules};
@@ -82,7 +83,7 @@ impl Node {
         let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
 
         let (backplane, notices) = backplane(&settings, id.clone(), &secret).await?;
-        let rules = rules(&settings);
+        let rules = rules(&settings, &metrics);
         let tick = (rules.patience.ask_after.min(rules.patience.grace) / 8)
             .clamp(Duration::from_millis(50), Duration::from_secs(1));
         let router =
@@ -221,12 +222,7 @@ fn metrics() -> Result<Metrics, StartError> {
     Metrics::new(&dialects).map_err(|e| StartError::Build(e.to_string()))
 }
 
-fn rules(settings: &Settings) -> Rules {
-    let turn = settings.turn.secret.as_ref().filter(|_| !settings.turn.urls.is_empty()).map(|secret| Turn {
-        urls: settings.turn.urls.clone(),
-        secret: turn_auth::Secret::new(secret.expose()),
-        ttl: settings.turn.ttl,
-    });
+fn rules(settings: &Settings, metrics: &Arc<Metrics>) -> Rules {
     Rules {
         create_on_entry: settings.rooms.create_on_entry,
         guest_limit: settings.camus.guest_limit,
@@ -237,8 +233,20 @@ fn rules(settings: &Settings) -> Rules {
             grace: settings.camus.grace,
             hand_over: HAND_OVER,
         },
-        ice: Ice { stun: settings.ice.stun.clone(), turn },
+        ice: Ice { stun: settings.ice.stun.clone(), turn: turn(settings, metrics) },
     }
+}
+
+/// Who signs credentials for TURN: a service that the settings name, or this node.
+fn turn(settings: &Settings, metrics: &Arc<Metrics>) -> Option<Turn> {
+    let turn = &settings.turn;
+    if let Some(uri) = &turn.auth_url {
+        let key = turn.auth_key.as_ref().map(|key| key.expose().to_owned()).unwrap_or_default();
+        return Some(Turn::Service(Arc::new(Service::new(uri.clone(), key, turn.ttl, metrics.clone()))));
+    }
+    let secret = turn.secret.as_ref().filter(|_| !turn.urls.is_empty())?;
+    let secret = turn_auth::Secret::new(secret.expose());
+    Some(Turn::Here(Signer { urls: turn.urls.clone(), secret, ttl: turn.ttl }))
 }
 
 /// The machine's name, as far as an id may hold it.

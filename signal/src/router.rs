@@ -26,8 +26,8 @@ use crate::dialect::{self, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Bounds, Letter};
 use crate::hub::{Due, Hub, Patience};
-use crate::ice::Ice;
-use crate::message::{Claim, Command, Event, Frame, NodeId, PeerId, Profile, RoomId, Speaker};
+use crate::ice::{Ice, Turn};
+use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Metrics;
 
 /// What a router goes by.
@@ -136,11 +136,7 @@ impl Router {
             }
             Command::Rename(profile) => self.rename(dialect, speaker, profile).await?,
             Command::Roster => self.roster(speaker)?,
-            Command::IceServers => {
-                let servers = self.rules.ice.servers(&speaker.peer, millis() / 1000);
-                self.metrics.turn_credentials_issued.inc_by(u64::from(self.rules.ice.turn.is_some()));
-                self.answer(speaker, dialect.encode(&Event::IceServers(&servers)))?;
-            }
+            Command::IceServers => self.ice_servers(dialect, speaker).await?,
             Command::Leave => return self.bye(dialect, speaker).await,
             Command::Answer(frame) => self.answer(speaker, Some(frame))?,
             Command::Noted => {}
@@ -164,6 +160,33 @@ impl Router {
         let Some(frame) = frame else { return Ok(()) };
         let mut hub = self.hub.lock();
         hub.session(speaker)?.mailbox.answer(frame).map_err(|_| Goodbye::Slow)
+    }
+
+    /// Tells the speaker its servers; in a moment of their own, if a service has to be asked for credentials: what else
+    /// it says and hears does not wait for that.
+    async fn ice_servers(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+    ) -> Result<(), Goodbye> {
+        if !matches!(self.rules.ice.turn, Some(Turn::Service(_))) {
+            return self.name_ice_servers(dialect, speaker).await;
+        }
+        let (router, speaker) = (self.clone(), speaker.clone());
+        // One that is replaced meanwhile asks again where it is.
+        self.tasks.spawn(async move { router.name_ice_servers(dialect, &speaker).await });
+        Ok(())
+    }
+
+    async fn name_ice_servers(
+        &self,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+    ) -> Result<(), Goodbye> {
+        let servers = self.rules.ice.servers(&speaker.peer, millis() / 1000).await;
+        let turn = servers.iter().any(|server| matches!(server, IceServer::Turn { .. }));
+        self.metrics.turn_credentials_issued.inc_by(u64::from(turn));
+        self.answer(speaker, dialect.encode(&Event::IceServers(&servers)))
     }
 
     /// The others may know of the speaker from now on.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use house::settings::{Program, Secret, bytes, duration, nets};
+use house::settings::{Program, Secret, bytes, duration, nets, uri};
+use hyper::Uri;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -88,13 +89,16 @@ pub struct Ice {
     pub stun: Vec<String>,
 }
 
-/// TURN servers, which share a secret with the nodes.
+/// TURN servers, and who signs credentials for them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Turn {
     pub urls: Vec<String>,
     pub secret: Option<Secret>,
+    #[serde(deserialize_with = "uri")]
+    pub auth_url: Option<Uri>,
+    pub auth_key: Option<Secret>,
     #[serde(deserialize_with = "duration")]
     pub ttl: Duration,
 }
@@ -197,6 +201,15 @@ impl house::settings::Settings for Settings {
                 "turn.secret: missing; turn.urls need it: what the TURN servers have as static-auth-secret"
                     .into(),
             );
+        }
+        if self.turn.auth_url.is_some() && !self.turn.urls.is_empty() {
+            found.push(
+                "turn.auth_url: set, and so are turn.urls; right would be one of them: the service names its own servers"
+                    .into(),
+            );
+        }
+        if self.turn.auth_key.is_some() && self.turn.auth_url.is_none() {
+            found.push("turn.auth_url: missing; turn.auth_key is of no use without it".into());
         }
         for (one, other, there, missing) in [
             ("tls.cert", "tls.key", &self.tls.cert, &self.tls.key),

@@ -18,7 +18,7 @@ use config::Config;
 use serde::de::DeserializeOwned;
 
 pub use cli::{Ask, Cli, Flags};
-pub use kind::{Item, Kind, Own, bytes, duration, nets};
+pub use kind::{Item, Kind, Own, bytes, duration, nets, uri};
 pub use secret::Secret;
 pub use show::text as answer;
 pub use table::{ANY_SPAN, COUNT, Program, SPAN, Setting, row, seconds};

@@ -48,6 +48,8 @@ const TABLE: &[Setting] = &[
 
     row("turn.urls", "", Kind::List(Item::Turn), "TURN servers, which relay calls that cannot go direct."),
     row("turn.secret", "", Kind::Secret(1), "What signs TURN credentials: the servers' own (coturn: static-auth-secret). Needed with turn.urls."),
+    row("turn.auth_url", "", Kind::Service, "Ask this service (turn-auth, or another TURN REST API) for TURN servers and credentials instead of signing them here. While it is away peers are told of STUN alone."),
+    row("turn.auth_key", "", Kind::Secret(1), "The API key that it wants."),
     row("turn.ttl", "6h", seconds(60..=7 * 86_400), "How long TURN credentials may be used to begin a relayed call."),
 
     row("rooms.create_on_entry", "true", Kind::Switch, "Whether entering a room that does not exist makes it."),

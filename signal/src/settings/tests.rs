@@ -334,6 +334,23 @@ fn turn_servers_need_a_secret() {
 }
 
 #[test]
+fn a_service_names_its_own_turn_servers() {
+    let url = ("SIGNAL__TURN__AUTH_URL", "http://turn-auth:8070");
+    assert_eq!(load(&[], &[url]).unwrap().turn.auth_url.unwrap(), "http://turn-auth:8070");
+    let both = problem(&[], &[url, ("SIGNAL__TURN__URLS", "turn:a"), ("SIGNAL__TURN__SECRET", "s")]);
+    assert!(both.starts_with("turn.auth_url: set, and so are turn.urls"), "{both}");
+    assert!(problem(&[], &[("SIGNAL__TURN__AUTH_KEY", "k")]).starts_with("turn.auth_url: missing"));
+}
+
+#[test]
+fn a_certificate_and_its_key_go_together() {
+    let file = Written::new(".pem", "");
+    assert!(problem(&["--tls.cert", file.path()], &[]).starts_with("tls.key: missing"));
+    assert!(problem(&["--tls.key", file.path()], &[]).starts_with("tls.cert: missing"));
+    assert!(problem(&["--tls.cert", "no/such"], &[]).contains("cannot be read"));
+}
+
+#[test]
 fn a_cluster_needs_a_session_secret_and_is_told_a_fresh_one() {
     let url = ("SIGNAL__REDIS__URL", "redis://127.0.0.1:6379");
     let fresh = || {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use hyper::Uri;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::EnvFilter;
@@ -199,6 +200,11 @@ pub fn nets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> 
     Vec::<String>::deserialize(from)?.iter().map(|text| net(text).map_err(de::Error::custom)).collect()
 }
 
+/// Reads the address of a service, for a field.
+pub fn uri<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Uri>, D::Error> {
+    Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+}
+
 fn ensure(right: bool, wrong: impl Into<String>) -> Result<(), String> {
     if right { Ok(()) } else { Err(wrong.into()) }
 }
@@ -294,7 +300,8 @@ fn service(text: &str) -> Result<(), String> {
     };
     ensure(!rest.contains('@'), "holds a user or a password")?;
     ensure(!rest.contains(['?', '#']), "has a query")?;
-    host_port(rest.split('/').next().unwrap_or_default()).map(drop)
+    host_port(rest.split('/').next().unwrap_or_default())?;
+    parsed::<Uri>(text, "is no address of a service").map(drop)
 }
 
 fn origin(text: &str) -> Result<(), String> {
@@ -370,6 +377,26 @@ mod tests {
                 ("turn:example.org?transport=", "transport"),
                 ("turn:example.org?ttl=3", "query"),
                 ("turn://example.org", "slashes"),
+            ],
+        );
+    }
+
+    #[test]
+    fn services_are_addresses_over_http_without_a_password_in_them() {
+        takes(
+            &Kind::Service,
+            &["http://turn-auth:8070", "https://turn.example.org/credentials", "http://[::1]:80/"],
+        );
+        refuses(
+            &Kind::Service,
+            &[
+                ("turn-auth:8070", "no address"),
+                ("ftp://turn-auth", "no address"),
+                ("http://me:swordfish@turn-auth", "password"),
+                ("http://turn-auth/?key=swordfish", "query"),
+                ("http://", "no host"),
+                ("http://turn auth/", "no host"),
+                ("http://turn-auth:99999/", "port"),
             ],
         );
     }
