@@ -99,7 +99,7 @@ export class Client extends EventTarget {
     this.#line.leave();
   }
 
-  /** Sends `track` to everybody as our "audio" or "video" from now on; null sends none. */
+  /** Sends `track` to everybody as our "audio", "video" or "screen" from now on, to whoever comes later too; null sends none. */
   setTrack(kind, track) {
     if (track) this.#tracks.set(kind, track);
     else this.#tracks.delete(kind);

@@ -1,7 +1,7 @@
 // One other person: an RTCPeerConnection under perfect negotiation, whatever becomes of the line to the node.
 //
 // Events:
-//   stream  its `stream` has other tracks, or `receives` changed
+//   stream  its `stream` has other tracks, `screen` is another one (null: not shared), or `receives` changed
 //   path    `path` changed: "none" | "connecting" | "direct" | "relayed" | "failed"
 //   name    `username` changed
 //   failed  no way through any more: `restart()` wanted, with fresh ICE servers
@@ -28,11 +28,14 @@ export class Peer extends EventTarget {
   #configuration;
   #say;
   #connection;
-  #local = new MediaStream();
+  // Ours: a screen is a stream of its own, so that other programs do not mix it with the camera.
+  #local = { camera: new MediaStream(), screen: new MediaStream() };
   #tracks = new Map();
   #senders = new Map();
   // Author of the remote description in force: a reloaded page has a new one.
   #author = null;
+  // The `mid` of what they send as their screen.
+  #theirScreen = null;
   #since = 0;
   #offeredAt = 0;
   #repeats = 0;
@@ -50,6 +53,7 @@ export class Peer extends EventTarget {
     this.id = id;
     this.username = username;
     this.stream = new MediaStream();
+    this.screen = null;
     this.receives = { audio: false, video: false };
     this.path = "none";
     this.#polite = polite;
@@ -70,15 +74,17 @@ export class Peer extends EventTarget {
   }
 
   /**
-   * Sends `track` as our `kind` ("audio" or "video") from now on, or nothing when null. Off and on again needs no word
-   * with the other side, so it also works while the line to the node is away; it is seen by what arrives.
+   * Sends `track` as our `kind` ("audio", "video" or "screen") from now on, or nothing when null. Another microphone or
+   * camera, or none, needs no word with the other side, so it also works while the line to the node is away; it is seen
+   * by what arrives. The start and the end of a screen are said, as they change what the other side shows.
    */
   publish(kind, track) {
     if (track) this.#tracks.set(kind, track);
     else this.#tracks.delete(kind);
     const sender = this.#senders.get(kind);
-    if (sender) sender.replaceTrack(track).catch(() => {});
-    else if (track) this.#add(kind, track);
+    if (!sender) return track && this.#add(kind, track);
+    sender.replaceTrack(track).catch(() => {});
+    if (kind === "screen") this.#direct(sender, Boolean(track));
   }
 
   /** Hears `offer`, `answer`, `icecandidate` or `greeting`, each when the one before it is done. */
@@ -158,11 +164,10 @@ export class Peer extends EventTarget {
 
   #begin() {
     this.#connection?.close();
-    this.#author = null;
+    this.#author = this.#theirScreen = null;
     this.#making = this.#ignoring = false;
     this.#early = [];
     this.#senders.clear();
-    this.stream.getTracks().forEach((track) => this.stream.removeTrack(track));
 
     const connection = new RTCPeerConnection(this.#configuration);
     this.#connection = connection;
@@ -172,26 +177,46 @@ export class Peer extends EventTarget {
       this.look();
       if (connection.connectionState === "failed") this.#tell("failed");
     };
-    connection.ontrack = ({ track }) => {
-      this.stream.addTrack(track);
-      this.#tell("stream");
-    };
     for (const [kind, track] of this.#tracks) this.#add(kind, track);
     this.#agreed();
   }
 
   #add(kind, track) {
-    this.#senders.set(kind, this.#connection.addTrack(track, this.#local));
+    this.#senders.set(kind, this.#connection.addTrack(track, this.#local[kind === "screen" ? "screen" : "camera"]));
+  }
+
+  #transceiverOf(sender) {
+    return this.#connection.getTransceivers().find((transceiver) => transceiver.sender === sender);
+  }
+
+  /** Sends or no longer sends; what is received stays, as the other side may show something in the same place. */
+  #direct(sender, sends) {
+    const transceiver = this.#transceiverOf(sender);
+    const receives = transceiver.direction.includes("recv");
+    const [both, one] = sends ? ["sendrecv", "sendonly"] : ["recvonly", "inactive"];
+    transceiver.direction = receives ? both : one;
   }
 
   /** What has been agreed upon is what is received: a track's own `muted` may lag behind by seconds. */
   #agreed() {
-    const receives = (kind) =>
-      this.#connection
-        .getTransceivers()
-        .some(({ currentDirection, receiver }) => receiver.track.kind === kind && currentDirection?.includes("recv"));
-    this.receives = { audio: receives("audio"), video: receives("video") };
+    const received = this.#connection.getTransceivers().filter(({ currentDirection }) => currentDirection?.includes("recv"));
+    const screen = received.find(({ mid }) => mid === this.#theirScreen);
+    const tracks = received.filter((transceiver) => transceiver !== screen).map(({ receiver }) => receiver.track);
+    const has = (wanted) => tracks.some(({ kind }) => kind === wanted);
+    this.receives = { audio: has("audio"), video: has("video") };
+    this.#hold(tracks);
+    this.#show(screen?.receiver.track);
     this.#tell("stream");
+  }
+
+  #hold(tracks) {
+    for (const track of this.stream.getTracks()) if (!tracks.includes(track)) this.stream.removeTrack(track);
+    for (const track of tracks) this.stream.addTrack(track);
+  }
+
+  #show(track) {
+    if (!track) this.screen = null;
+    else if (this.screen?.getTracks()[0] !== track) this.screen = new MediaStream([track]);
   }
 
   async #negotiate(connection) {
@@ -208,13 +233,17 @@ export class Peer extends EventTarget {
     }
   }
 
-  /** An answer names the offer it is for (`re`), as one that comes late must not be taken for another's. */
+  /**
+   * An answer names the offer it is for (`re`), as one that comes late must not be taken for another's. `screen` is the
+   * `mid` of what we send as our screen, if we do: a description itself does not say what a picture is of.
+   */
   #describe(description) {
     if (!description) return false;
     const { type, sdp } = description;
     if (type === "offer") this.#offeredAt = Date.now();
     const re = type === "answer" ? origin(this.#connection.currentRemoteDescription.sdp).version : undefined;
-    return this.#say(type, { type, sdp, re });
+    const screen = this.#transceiverOf(this.#senders.get("screen"))?.mid ?? undefined;
+    return this.#say(type, { type, sdp, re, screen });
   }
 
   /** What could not even be sent does not count: a line that comes back should find repeats left. */
@@ -222,7 +251,7 @@ export class Peer extends EventTarget {
     if (this.#describe(this.#connection.pendingLocalDescription)) this.#repeats += 1;
   }
 
-  async #offered({ sdp }) {
+  async #offered({ sdp, screen }) {
     const { author } = origin(sdp);
     const collision = this.#making || this.#connection.signalingState !== "stable";
     this.#ignoring = collision && !this.#polite;
@@ -230,25 +259,26 @@ export class Peer extends EventTarget {
     // An offer of ours that gives way before anything was agreed goes with its whole connection:
     // Chromium, rolling back a description whose candidates it has just begun to gather, may never gather again.
     if (this.#author ? this.#author !== author : collision) this.#begin();
-    await this.#remote({ type: "offer", sdp }, author);
+    await this.#remote({ type: "offer", sdp }, { author, screen });
     await this.#connection.setLocalDescription();
     this.#describe(this.#connection.currentLocalDescription);
     this.#agreed();
   }
 
-  async #answered({ sdp, re }) {
+  async #answered({ sdp, re, screen }) {
     const { signalingState, localDescription } = this.#connection;
     if (signalingState !== "have-local-offer") return;
     if (re && re !== origin(localDescription.sdp).version) return;
     const { author } = origin(sdp);
     if (this.#author && this.#author !== author) return this.#begin();
-    await this.#remote({ type: "answer", sdp }, author);
+    await this.#remote({ type: "answer", sdp }, { author, screen });
     this.#agreed();
   }
 
-  async #remote(description, author) {
+  async #remote(description, { author, screen = null }) {
     await this.#connection.setRemoteDescription(description);
     this.#author = author;
+    this.#theirScreen = screen;
     this.#since = Date.now();
     for (const candidate of this.#early.splice(0)) await this.#candidate(candidate);
   }
