@@ -1,14 +1,24 @@
 // The call page: lobby → call → goodbye.
 
 import { Client } from "./client.js";
-import { columns } from "./layout.js";
-import { openDevices } from "./media.js";
-import { recall, remember, take } from "./seat.js";
-import { cordOf, follow, initialOf, tileOf } from "./tile.js";
+import { Devices } from "./call/devices.js";
+import { offerLink } from "./call/invite.js";
+import { listenToKeys } from "./call/keys.js";
+import { follow as followLevel } from "./call/level.js";
+import { openChat, rest, showLine, showRoster } from "./call/panel.js";
+import { pick } from "./call/picker.js";
+import { Screen } from "./call/screen.js";
+import { recall, remember, take } from "./call/seat.js";
+import { Stage } from "./call/stage.js";
+import { showNote, tellNews } from "./call/tell.js";
+import { cordOf, follow, initialOf, screenOf, tileOf } from "./call/tile.js";
+import { CANNOT_CALL, goodbye, wordsFor } from "./call/words.js";
+import { rememberRoom } from "./recent.js";
 
 const LISTEN_EVERY = 250;
 // How long a reloaded tab waits for its devices before it enters without them.
 const PATIENCE = 1500;
+const SPEAKS_FROM = 0.35;
 const NAME = "switchboard:name";
 
 const $ = (selector) => document.querySelector(selector);
@@ -19,77 +29,60 @@ const locked = "locked" in body.dataset;
 history.replaceState(history.state, "", location.href);
 const fresh = { id: body.dataset.id, token: body.dataset.token };
 const query = new URLSearchParams(location.search);
-const link = new URL(location.pathname, location.origin).href;
 
-const tracks = { audio: null, video: null };
-const wanted = { audio: true, video: true };
-const tiles = new Map();
-const pending = new Map();
+const self = $("#self");
+const devices = new Devices();
+const screen = new Screen();
+const stage = new Stage($("#tiles"), self);
+const people = new Map();
 let client = null;
-let unread = 0;
+let problem = null;
+let speaker = "";
 
-// --- our own camera and microphone
+// --- what we send
 
 const switches = { audio: $("#mic"), video: $("#camera") };
+let stopLevel = () => {};
 
-async function openTracks(kinds) {
-  if (kinds.length === 0) return;
-  const { note, ...found } = await openDevices(kinds);
-  for (const kind of kinds) setTrack(kind, found[kind]);
-  showNote(note);
+function showOwn({ detail: { kind } }) {
+  const on = devices.isOn(kind);
+  client?.setTrack(kind, on ? devices.tracks[kind] : null);
+  switches[kind].setAttribute("aria-pressed", String(on));
+  self.dataset[kind] = on ? "on" : "off";
+  if (kind === "audio") {
+    stopLevel();
+    stopLevel = followLevel(on ? devices.tracks.audio : null, showLevel);
+    return;
+  }
+  const picture = on ? new MediaStream([devices.tracks.video]) : null;
+  for (const video of document.querySelectorAll("video.mine")) video.srcObject = picture;
+  for (const note of document.querySelectorAll(".preview-note")) {
+    note.hidden = on;
+    note.textContent = devices.wanted.video ? "No picture of you is sent" : "Your camera is off";
+  }
 }
 
-function setTrack(kind, track) {
-  tracks[kind] = track;
-  // The browser ends a track when its device is unplugged or taken away.
-  track?.addEventListener("ended", () => tracks[kind] === track && setTrack(kind, null));
-  publish(kind);
-}
-
-function publish(kind) {
-  const track = tracks[kind];
-  if (track) track.enabled = wanted[kind];
-  client?.setTrack(kind, wanted[kind] ? track : null);
-  showSelf();
+function showLevel(level) {
+  for (const lamps of document.querySelectorAll(".lamps")) lamps.style.setProperty("--level", level.toFixed(2));
+  self.classList.toggle("speaking", level > SPEAKS_FROM);
 }
 
 async function toggle(kind) {
-  const on = Boolean(tracks[kind]) && wanted[kind];
-  wanted[kind] = !on;
-  keep();
   switches[kind].disabled = true;
-  // A camera that is off is let go of, so that its light goes out.
-  if (on && kind === "video") {
-    tracks.video.stop();
-    setTrack("video", null);
-  } else if (!on && !tracks[kind]) await openTracks([kind]);
-  else publish(kind);
+  const had = document.activeElement === switches[kind];
+  await devices.toggle(kind);
   switches[kind].disabled = false;
+  if (had) switches[kind].focus();
+  keep();
+  tellNews(`${kind === "audio" ? "Microphone" : "Camera"} ${devices.isOn(kind) ? "on" : "off"}`);
 }
 
-function closeTracks() {
-  for (const kind of Object.keys(tracks)) {
-    tracks[kind]?.stop();
-    tracks[kind] = null;
-  }
-}
-
-function showNote(text) {
-  $("#media-note p").textContent = text;
-  $("#media-note").hidden = text === "";
-}
-
-function showSelf() {
-  const self = $("#self");
-  for (const [kind, button] of Object.entries(switches)) {
-    const on = Boolean(tracks[kind]) && wanted[kind];
-    button.setAttribute("aria-pressed", String(on));
-    self.dataset[kind] = on ? "on" : "off";
-  }
-  const picture = self.dataset.video === "on" ? new MediaStream([tracks.video]) : null;
-  for (const video of [$("#preview"), self.querySelector("video")]) video.srcObject = picture;
-  $("#preview-note").hidden = picture !== null;
-  $("#preview-note").textContent = tracks.video ? "Your camera is off" : "No picture of you is sent";
+function showScreen() {
+  client?.setTrack("screen", screen.track);
+  $("#screen").setAttribute("aria-pressed", String(Boolean(screen.track)));
+  $("#sharing").hidden = !screen.track;
+  $("#sharing video").srcObject = screen.track && new MediaStream([screen.track]);
+  tellNews(screen.track ? "You are sharing your screen" : "Your screen is no longer shared");
 }
 
 // --- coming and going
@@ -101,7 +94,7 @@ function becomes(state) {
 function keep() {
   if (!client) return;
   const joined = client.state !== "ended";
-  remember(slug, { ...(joined ? client.pass : {}), name: client.username, joined, wanted });
+  remember(slug, { ...(joined ? client.pass : {}), name: client.username, joined, wanted: devices.wanted });
 }
 
 function enter(passes, resumed) {
@@ -113,192 +106,120 @@ function enter(passes, resumed) {
   }
   const iceTransportPolicy = query.has("relay") ? "relay" : "all";
   client = new Client({ slug, passes, username: username || "Guest", locked, resumed, iceTransportPolicy });
-  client.addEventListener("state", ({ detail }) => showState(detail));
-  client.addEventListener("id", ({ detail: { id } }) => {
-    body.dataset.id = id;
-    take(id);
-    keep();
-  });
-  client.addEventListener("roster", ({ detail: { clients } }) => showRoster(clients));
-  client.addEventListener("peer", ({ detail: peer }) => addTile(peer));
-  client.addEventListener("gone", ({ detail: peer }) => removeTile(peer));
-  client.addEventListener("text", ({ detail: line }) => showLine(line));
-  client.addEventListener("problem", ({ detail: { text } }) => ($("#status").textContent = text));
-  for (const kind of Object.keys(tracks)) publish(kind);
-  $("#self").dataset.cord = cordOf(passes[0].id);
-  $("#self .avatar").textContent = initialOf(client.username);
+  const does = {
+    state: showState,
+    id: taken,
+    roster: ({ clients }) => showRoster(clients, client.id),
+    peer: addPerson,
+    gone: removePerson,
+    text: showLine,
+    problem: meet,
+  };
+  for (const [type, act] of Object.entries(does)) client.addEventListener(type, ({ detail }) => act(detail));
+  for (const kind of Object.keys(devices.tracks)) client.setTrack(kind, devices.isOn(kind) ? devices.tracks[kind] : null);
+  self.dataset.cord = cordOf(passes[0].id);
+  self.querySelector(".avatar").textContent = initialOf(client.username);
+  // From under the preview to the foot of the page, for good.
+  $("main").after($(".controls"));
   $("#stage").append($("#media-note"));
   client.connect();
   switches.audio.focus();
 }
 
+function taken({ id }) {
+  body.dataset.id = id;
+  take(id);
+  keep();
+}
+
+function meet(met) {
+  problem = met;
+  showWords();
+}
+
 function hangUp() {
   client.leave();
-  closeTracks();
 }
 
-async function rejoin({ why }) {
+async function rejoin(why) {
   if (why === "refused") return location.reload();
   client.connect({ renew: why === "left" });
-  await openTracks(Object.keys(tracks).filter((kind) => wanted[kind]));
+  await devices.open();
 }
-
-const GOODBYES = {
-  left: { title: "You have hung up", text: "The others go on without you. You can come back whenever you like.", again: "Rejoin the call" },
-  replaced: { title: "This call is open in another tab", text: "There it goes on. One tab at a time can hold your place.", again: "Take the call here" },
-  refused: { title: "You cannot be put through", text: "", again: "Try again" },
-};
 
 function showState({ state, why, text }) {
   becomes(state);
-  $("#status").textContent = {
-    connecting: "Connecting…",
-    connected: "Connected",
-    reconnecting: tiles.size
-      ? "Connection to the server lost — your call goes on, reconnecting…"
-      : "Connection to the server lost — reconnecting…",
-    ended: "",
-  }[state];
+  if (state === "connected") {
+    problem = null;
+    rememberRoom(slug, $("h1").textContent);
+  }
+  showWords();
   keep();
-  if (state !== "ended") return arrange();
-  closeTracks();
-  openPanel(!narrow.matches);
-  const goodbye = GOODBYES[why];
-  $("#ended-title").textContent = goodbye.title;
-  $("#ended-text").textContent = text || goodbye.text;
-  $("#rejoin").textContent = goodbye.again;
-  $("#rejoin").onclick = () => rejoin({ why });
+  if (state === "ended") end(goodbye(why, text, problem?.status), () => rejoin(why));
+}
+
+function showWords() {
+  const { status, trouble = "" } = wordsFor(body.dataset.state, {
+    others: stage.others,
+    online: navigator.onLine,
+    problem: problem?.text,
+  });
+  $("#status").textContent = status;
+  $("#trouble").hidden = trouble === "";
+  if ($("#trouble").textContent !== trouble) $("#trouble").textContent = trouble;
+}
+
+function end({ title, text, again }, andThen) {
+  becomes("ended");
+  devices.close();
+  screen.stop();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  rest();
+  $("#ended-title").textContent = title;
+  $("#ended-text").textContent = text;
+  $("#rejoin").textContent = again;
+  $("#rejoin").onclick = andThen;
   $("#ended-title").focus();
 }
 
 // --- who is here
 
-function addTile(peer) {
+function addPerson(peer) {
   const tile = tileOf(peer, () => ($("#sound").hidden = false));
-  tiles.set(peer.id, tile);
-  $("#peers").append(tile);
-  $("#news").textContent = `${peer.username} is here`;
-  arrange();
+  people.set(peer.id, { tile, shared: null });
+  hearFrom(tile);
+  stage.add(tile);
+  peer.addEventListener("stream", () => showShared(peer));
+  showShared(peer);
+  tellNews(`${peer.username} is here`);
+  showWords();
 }
 
-function removeTile(peer) {
-  tiles.get(peer.id)?.remove();
-  tiles.delete(peer.id);
-  $("#news").textContent = `${peer.username} has left`;
-  arrange();
+function removePerson(peer) {
+  const { tile, shared } = people.get(peer.id);
+  people.delete(peer.id);
+  for (const gone of [tile, shared]) if (gone) stage.remove(gone);
+  tellNews(`${peer.username} has left`);
+  showWords();
 }
 
-function showRoster(clients) {
-  $("#roster").replaceChildren(
-    ...clients.map(({ id, username }) => {
-      const item = document.createElement("li");
-      item.dataset.id = id;
-      item.dataset.cord = cordOf(id);
-      item.textContent = id === client.id ? `${username} (you)` : username;
-      return item;
-    }),
-  );
-  $("#count").textContent = clients.length;
+function showShared(peer) {
+  const person = people.get(peer.id);
+  const shown = person?.shared?.querySelector("video").srcObject ?? null;
+  if (!person || shown === (peer.screen ?? null)) return;
+  if (person.shared) stage.remove(person.shared);
+  person.shared = peer.screen ? screenOf(peer) : null;
+  if (person.shared) stage.addScreen(person.shared);
+  tellNews(person.shared ? `${peer.username} is sharing a screen` : `${peer.username} no longer shares a screen`);
 }
 
-/** Tiles as large as they can be; with one other person our own picture is a small one in the corner. */
-function arrange() {
-  const stage = $("#stage");
-  const count = tiles.size === 1 ? 1 : tiles.size + 1;
-  const across = columns(count, stage.clientWidth, stage.clientHeight);
-  stage.dataset.peers = tiles.size < 2 ? String(tiles.size) : "many";
-  stage.style.setProperty("--across", across);
-  stage.style.setProperty("--down", Math.ceil(count / across));
+function hearFrom(tile) {
+  tile.querySelector("video").setSinkId?.(speaker).catch(() => {});
 }
 
 function listen() {
   if (document.visibilityState === "hidden") return;
-  for (const [id, tile] of tiles) follow(tile, client.peers.get(id));
-}
-
-// --- chat
-
-function showLine({ sender, from, time, text, own, pending: waits }) {
-  const waiting = pending.get(time);
-  if (own && waiting && !waits) {
-    waiting.classList.remove("pending");
-    waiting.dataset.from = sender;
-    pending.delete(time);
-    return;
-  }
-  const line = $("#line").content.firstElementChild.cloneNode(true);
-  line.dataset.from = sender;
-  line.dataset.cord = cordOf(sender);
-  line.classList.toggle("own", own);
-  line.classList.toggle("pending", waits);
-  line.querySelector(".chat-from").textContent = own ? "You" : from;
-  line.querySelector(".chat-text").textContent = text;
-  showTime(line.querySelector("time"), time);
-  if (waits) pending.set(time, line);
-  const lines = $("#chat-lines");
-  const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 60;
-  $("#chat-log").append(line);
-  if (atEnd || own) lines.scrollTop = lines.scrollHeight;
-  if (!own && !panelOpen()) showUnread(unread + 1);
-}
-
-function showTime(element, time) {
-  const given = new Date(time);
-  const date = Number.isNaN(given.getTime()) ? new Date() : given;
-  element.dateTime = date.toISOString();
-  element.textContent = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-}
-
-function showUnread(count) {
-  unread = count;
-  $("#unread").textContent = count;
-  $("#unread").hidden = count === 0;
-  $("#panel-toggle").setAttribute("aria-label", count ? `Chat, ${count} unread` : "Chat");
-}
-
-// --- people and chat beside the call, or above it on a phone
-
-const narrow = matchMedia("(max-width: 52rem), (max-height: 30rem)");
-
-function panelOpen() {
-  return body.dataset.panel === "open";
-}
-
-function openPanel(open) {
-  body.dataset.panel = open ? "open" : "closed";
-  $("#panel-toggle").setAttribute("aria-expanded", String(open));
-  if (open) showUnread(0);
-  // On a phone it covers everything else, for the keyboard too.
-  for (const covered of [$(".bar"), $("#stage"), $(".controls")]) covered.inert = open && narrow.matches;
-  if (open && narrow.matches) $("#panel-close").focus();
-  arrange();
-}
-
-// --- the invitation
-
-async function invite() {
-  const label = $("#invite-label");
-  try {
-    if (navigator.share) await navigator.share({ title: document.title, url: link });
-    else {
-      await copy(link);
-      label.textContent = "Copied";
-      $("#news").textContent = "The link is copied";
-      setTimeout(() => (label.textContent = "Copy link"), 2500);
-    }
-  } catch (error) {
-    if (error.name !== "AbortError") label.textContent = "Copy it from the address bar";
-  }
-}
-
-async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // An address that is not secure has no clipboard, but a selection can still be copied.
-  const selection = getSelection();
-  selection.selectAllChildren($("#invite-link"));
-  const done = document.execCommand("copy");
-  selection.removeAllRanges();
-  if (!done) throw new Error("not copied");
+  for (const [id, { tile }] of people) follow(tile, client.peers.get(id));
 }
 
 // --- all together
@@ -308,31 +229,22 @@ function wire(passes) {
     event.preventDefault();
     enter(passes, false);
   });
+  devices.addEventListener("track", showOwn);
+  devices.addEventListener("speaker", ({ detail }) => {
+    speaker = detail.id;
+    for (const { tile } of people.values()) hearFrom(tile);
+  });
+  screen.addEventListener("track", showScreen);
+  for (const source of [devices, screen]) source.addEventListener("note", ({ detail }) => showNote(detail.text));
   for (const [kind, button] of Object.entries(switches)) button.addEventListener("click", () => toggle(kind));
+  $("#screen").hidden = !screen.possible;
+  for (const button of [$("#screen"), $("#sharing button")]) button.addEventListener("click", () => screen.toggle());
   $("#hangup").addEventListener("click", hangUp);
-  $("#invite").addEventListener("click", invite);
-  $("#invite-first").addEventListener("click", invite);
-  $("#panel-toggle").addEventListener("click", () => openPanel(!panelOpen()));
-  $("#panel-close").addEventListener("click", () => {
-    openPanel(false);
-    $("#panel-toggle").focus();
-  });
-  $("#panel").addEventListener("keydown", ({ key }) => {
-    if (key === "Escape" && narrow.matches) $("#panel-close").click();
-  });
-  $("#media-note button").addEventListener("click", () => showNote(""));
   $("#sound").addEventListener("click", ({ target }) => {
     target.hidden = true;
-    for (const video of document.querySelectorAll("#peers video")) video.play();
+    for (const video of document.querySelectorAll("[data-peer] video")) video.play();
   });
-  $("#chat-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const text = $("#chat-input").value.trim();
-    if (text) client.say(text);
-    $("#chat-input").value = "";
-  });
-  narrow.addEventListener("change", () => openPanel(!narrow.matches));
-  new ResizeObserver(arrange).observe($("#stage"));
+  for (const type of ["online", "offline"]) addEventListener(type, showWords);
   setInterval(listen, LISTEN_EVERY);
   // A page that comes back from the browser's memory has neither devices nor connections any more.
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
@@ -354,21 +266,22 @@ async function start() {
     await take(fresh.id);
   }
   const passes = resumed ? [{ id: kept.id, token: kept.token }, fresh] : [fresh];
-  Object.assign(wanted, kept.wanted);
+  Object.assign(devices.wanted, kept.wanted);
   body.dataset.id = passes[0].id;
   $("#name").value = kept.name ?? rememberedName();
-  $("#invite-link").textContent = link.replace(/^https?:\/\//, "");
-  $("#invite-link").href = link;
-  if (navigator.share) $("#invite-label").textContent = "Share link";
-  openPanel(!narrow.matches);
+  offerLink();
+  listenToKeys();
+  pick(devices, $("#choose"));
+  openChat((text) => client.say(text));
   wire(passes);
 
-  const devices = openTracks(Object.keys(tracks).filter((kind) => wanted[kind]));
-  devices.then(() => Object.values(switches).forEach((button) => (button.disabled = false)));
+  const opened = devices.open();
+  opened.then(() => Object.values(switches).forEach((button) => (button.disabled = false)));
   if (!resumed) return;
   becomes("connecting");
-  await Promise.race([devices, new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+  await Promise.race([opened, new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
   enter(passes, true);
 }
 
-start();
+if (globalThis.RTCPeerConnection) start();
+else end(CANNOT_CALL, () => location.reload());

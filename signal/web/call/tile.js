@@ -1,4 +1,4 @@
-// The tile of one other person: picture or initial, name, microphone, and which way the media goes.
+// The tile of one other person: picture or initial, name, microphone, and which way the media goes; or of a shared screen.
 
 const PATHS = {
   none: ["", "Nothing to hear or see from this person yet"],
@@ -26,7 +26,7 @@ export function initialOf(name) {
 
 /** The tile, which follows its peer by itself; `silenced` is called when the browser refuses to play sound. */
 export function tileOf(peer, silenced) {
-  const tile = document.querySelector("#tile").content.firstElementChild.cloneNode(true);
+  const tile = copyOf("#tile");
   const part = (selector) => tile.querySelector(selector);
   const video = part("video");
   tile.dataset.peer = peer.id;
@@ -37,9 +37,10 @@ export function tileOf(peer, silenced) {
     part(".peer-name").textContent = peer.username;
     part(".avatar").textContent = initialOf(peer.username);
     video.setAttribute("aria-label", `Picture of ${peer.username}`);
+    part(".pin").setAttribute("aria-label", `Large picture of ${peer.username}`);
   };
   const stream = () => {
-    if (peer.stream.getTracks().length > 0) video.play().catch((error) => error.name === "NotAllowedError" && silenced());
+    if (peer.stream.getTracks().length > 0) play(video, silenced);
   };
   const path = () => {
     const [words, title] = PATHS[peer.path];
@@ -49,6 +50,24 @@ export function tileOf(peer, silenced) {
     peer.addEventListener(type, show);
     show();
   }
+  return tile;
+}
+
+/** The tile of the screen that a peer shares just now. */
+export function screenOf(peer) {
+  const tile = copyOf("#screen-tile");
+  const video = tile.querySelector("video");
+  tile.dataset.screen = peer.id;
+  tile.dataset.cord = cordOf(peer.id);
+  video.srcObject = peer.screen;
+  const name = () => {
+    tile.querySelector(".peer-name").textContent = `${peer.username}’s screen`;
+    video.setAttribute("aria-label", `Screen of ${peer.username}`);
+    tile.querySelector(".pin").setAttribute("aria-label", `Large picture of ${peer.username}’s screen`);
+  };
+  peer.addEventListener("name", name);
+  name();
+  play(video);
   return tile;
 }
 
@@ -62,4 +81,12 @@ export function follow(tile, peer, now = performance.now()) {
   if (frames !== seen.frames) pictures.set(tile, { frames, at: now });
   const moves = frames !== seen.frames || now - seen.at < STILL_AFTER;
   tile.dataset.video = peer.receives.video && moves ? "on" : "off";
+}
+
+function copyOf(template) {
+  return document.querySelector(template).content.firstElementChild.cloneNode(true);
+}
+
+function play(video, refused = () => {}) {
+  video.play().catch((error) => error.name === "NotAllowedError" && refused());
 }
