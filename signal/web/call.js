@@ -105,7 +105,7 @@ function enter(passes, resumed) {
     // Asked again next time.
   }
   const iceTransportPolicy = query.has("relay") ? "relay" : "all";
-  client = new Client({ slug, passes, username: username || "Guest", locked, resumed, iceTransportPolicy });
+  client = new Client({ room: slug, passes, username: username || "Guest", locked, resumed, iceTransportPolicy });
   const does = {
     state: showState,
     id: taken,
@@ -143,7 +143,7 @@ function hangUp() {
 
 async function rejoin(why) {
   if (why === "refused") return location.reload();
-  client.connect({ renew: why === "left" });
+  client.connect();
   await devices.open();
 }
 

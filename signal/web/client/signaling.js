@@ -5,8 +5,10 @@
 //   welcome  the node has told us our id; detail {id, first, again}: the first time, or with the id of before
 //   down     the socket is gone, another one follows
 //   frame    detail {sender, receiver, type, data}: whatever is not the line's own business
-//   problem  detail {status, text, final}: why the node does not let us in
+//   problem  detail {status, text, final}: why the node does not let us in; status 0: it has not been reached yet
 //   ended    detail {why: "left" | "replaced" | "refused", text}: nothing more happens by itself
+
+import { askForPass, refusalOf } from "./pass.js";
 
 export const SERVER = "ground control";
 export const ROOM = "room";
@@ -17,15 +19,9 @@ const STEADY = 10_000;
 const OPEN_WITHIN = 10_000;
 const BEAT_EVERY = 15_000;
 const ANSWER_WITHIN = 8_000;
-
-const REFUSALS = {
-  401: "The password of this room has to be given again: reload the page.",
-  403: "The server no longer takes this page's pass for the room. Reload the page for a new one.",
-  404: "This room is no longer there.",
-  418: "This room is full.",
-  429: "Too many attempts from this address. It is tried again in a while.",
-  503: "The server is busy. It is tried again in a moment.",
-};
+const LOCKED = 401;
+const FORBIDDEN = 403;
+const TOO_MANY = 429;
 
 /** How long to wait before attempt `n` (from 0), in ms: full jitter, so that a crowd comes back spread out. */
 export function delay(n, random = Math.random) {
@@ -33,8 +29,9 @@ export function delay(n, random = Math.random) {
 }
 
 export class Signaling extends EventTarget {
-  #base;
-  #username;
+  #server;
+  #room;
+  #introduction;
   #locked;
   #passes;
   #socket = null;
@@ -42,25 +39,30 @@ export class Signaling extends EventTarget {
   #since = 0;
   #welcomed = false;
   #met = false;
+  // Let in since the last start.
+  #entered = false;
   #leaving = false;
+  #left = false;
   #over = true;
   #patient = false;
   #retry;
   #beat;
   #deadline;
-  #wake = () => this.#hurry();
+  #online = () => this.#hurry();
+  #seen = () => document.visibilityState === "visible" && this.#hurry();
 
   /**
-   * `passes`: what proves who we are, best first: [{id, token}, …]; when one is refused the next is tried, at last none.
-   * `locked`: the room has a password, so that without a pass there is no way in. `base`: any URL of the node.
+   * `server`: the node's URL. `passes`: what proves who we are, best first: [{id, token}, …]; when one is refused the
+   * next is tried, at last the `password`. `locked`: the room is known to have one, so that without a pass or the
+   * password there is no way in.
    */
-  constructor({ slug, passes = [], username = "", locked = false, base = location.href }) {
+  constructor({ server, room, passes, username, password, locked }) {
     super();
-    this.slug = slug;
+    this.#server = server;
+    this.#room = room;
     this.#passes = passes.filter((pass) => pass?.token);
-    this.#username = username;
+    this.#introduction = { username: username || undefined, password: password || undefined };
     this.#locked = locked;
-    this.#base = base;
     this.id = this.pass?.id ?? null;
   }
 
@@ -74,15 +76,17 @@ export class Signaling extends EventTarget {
     return this.#welcomed;
   }
 
-  /** Connects. `renew` asks for an id first: for somebody who has said `bye`. */
-  start({ renew = false } = {}) {
+  /** Connects: as who we were, with `kept` as the best proof if it is given; but as somebody new after `bye`. */
+  start(kept) {
     if (this.#socket) this.#drop(this.#socket);
-    this.#over = this.#leaving = false;
+    if (kept) this.#passes.unshift(kept);
+    const renew = this.#left;
+    this.#over = this.#leaving = this.#left = this.#entered = false;
     this.#attempts = 0;
-    addEventListener("online", this.#wake);
-    document.addEventListener("visibilitychange", this.#wake);
-    if (renew || !this.pass) this.#ask({ renew });
-    else this.#dial();
+    globalThis.addEventListener("online", this.#online);
+    globalThis.document?.addEventListener("visibilitychange", this.#seen);
+    if (renew) this.#ask({ renew });
+    else this.#connect();
   }
 
   /** Sends one frame; false when there is no socket to send it on. */
@@ -95,19 +99,25 @@ export class Signaling extends EventTarget {
   /** Says `bye`, or will as soon as there is a socket again: the others should not wait for somebody who has left. */
   leave() {
     if (this.#over || this.#leaving) return;
-    this.#leaving = true;
+    this.#leaving = this.#left = true;
     this.#tell("ended", { why: "left", text: "" });
     if (this.#welcomed) this.send(SERVER, "bye", Date.now());
-    else this.#hurry();
+    else if (this.pass) this.#hurry();
+    else this.#stop();
   }
 
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
+  #connect() {
+    if (this.pass) this.#dial();
+    else this.#ask();
+  }
+
   #dial() {
     clearTimeout(this.#retry);
-    const url = new URL(`/room/${encodeURIComponent(this.slug)}/ws`, this.#base);
+    const url = new URL(`/room/${encodeURIComponent(this.#room)}/ws`, this.#server);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("token", this.pass.token);
     const socket = new WebSocket(url);
@@ -148,7 +158,7 @@ export class Signaling extends EventTarget {
     }
     const first = !this.#met;
     const again = !first && this.id === id;
-    this.#met = true;
+    this.#met = this.#entered = true;
     this.id = id;
     this.#tell("welcome", { id, first, again });
   }
@@ -186,66 +196,50 @@ export class Signaling extends EventTarget {
   #later(atLeast = 0) {
     clearTimeout(this.#retry);
     this.#patient = atLeast > 0;
-    this.#retry = setTimeout(() => this.#dial(), Math.max(atLeast, delay(this.#attempts++)));
+    this.#retry = setTimeout(() => this.#connect(), Math.max(atLeast, delay(this.#attempts++)));
   }
 
   /** The network is back, or somebody looks at the page: no reason to wait any longer. */
   #hurry() {
-    if (document.visibilityState === "hidden" && !this.#leaving) return;
     if (this.#socket) this.#ping();
-    else if (this.#retry && !this.#patient) this.#dial();
+    else if (this.#retry && !this.#patient) this.#connect();
   }
 
-  /** A browser does not say why an upgrade failed: this route does, and gives the next pass. */
+  /** No pass yet, or the socket was refused: the answer to this says why, and gives the next pass. */
   async #ask({ renew = false } = {}) {
     clearTimeout(this.#retry);
     this.#retry = undefined;
     const shown = this.pass;
-    const token = shown?.token;
-    // Without a pass the node would make an open room under the name of one that had a password.
-    if (!token && this.#locked) return this.#end("refused", REFUSALS[401]);
-    let response;
-    let answer;
-    try {
-      response = await fetch(new URL(`/api/rooms/${encodeURIComponent(this.slug)}/clients`, this.#base), {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ username: this.#username || undefined, token }),
-      });
-      answer = await response.json().catch(() => ({}));
-    } catch {
-      return this.#later();
-    }
+    // Without any proof the node would make an open room under the name of one that had a password.
+    if (!shown && this.#locked && !this.#introduction.password) return this.#refused({ status: LOCKED, text: refusalOf(LOCKED) });
+    const asked = { server: this.#server, room: this.#room, token: shown?.token, ...this.#introduction };
+    const { pass, ...refusal } = await askForPass(asked);
     if (this.#over) return;
     // Another id that nobody expected may be one of another, open room of the same name.
-    const strange = this.#locked && !renew && response.status === 201 && answer.id !== shown.id;
-    if (response.status === 201 && !strange) {
-      const known = answer.id === shown?.id;
-      this.#passes[0] = { id: answer.id, token: answer.token };
-      // A known id whose socket was refused: the node is not ready for it yet.
-      return known ? this.#later() : this.#dial();
-    }
-    if (strange || (response.status === 403 && token)) {
+    const strange = this.#locked && shown && !renew && pass && pass.id !== shown.id;
+    if (strange || (shown && refusal.status === FORBIDDEN)) {
       this.#passes.shift();
-      return this.pass ? this.#dial() : this.#ask();
+      return this.#connect();
     }
-    this.#refused(response, answer);
+    if (!pass) return this.#refused(refusal);
+    this.#passes[0] = pass;
+    // A known id whose socket was refused: the node is not ready for it yet.
+    if (pass.id === shown?.id) this.#later();
+    else this.#dial();
   }
 
-  #refused(response, answer) {
-    const { status } = response;
-    const text = REFUSALS[status] ?? answer.message ?? `The server answered ${status}.`;
-    const final = status < 500 && status !== 429;
+  #refused({ status, text, wait = 0 }) {
+    const final = status > 0 && status < 500 && status !== TOO_MANY;
     // A load balancer without a healthy node says 503 too, but without a time: that is an outage, not a refusal.
-    const wait = Number(response.headers.get("retry-after")) * 1000;
-    if (!final && !wait) return this.#later();
-    this.#tell("problem", { status, text, final });
+    const told = final || wait > 0 || !this.#entered;
+    if (told && !this.#leaving) this.#tell("problem", { status, text, final });
     if (final) this.#end("refused", text);
     else this.#later(wait);
   }
 
   #end(why, text) {
     const said = this.#leaving;
+    if (why === "left") this.#left = true;
     this.#stop();
     if (!said) this.#tell("ended", { why, text });
   }
@@ -254,7 +248,7 @@ export class Signaling extends EventTarget {
     this.#over = true;
     clearTimeout(this.#retry);
     this.#retry = undefined;
-    removeEventListener("online", this.#wake);
-    document.removeEventListener("visibilitychange", this.#wake);
+    globalThis.removeEventListener("online", this.#online);
+    globalThis.document?.removeEventListener("visibilitychange", this.#seen);
   }
 }

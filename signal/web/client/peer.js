@@ -4,7 +4,8 @@
 //   stream  its `stream` has other tracks, `screen` is another one (null: not shared), or `receives` changed
 //   path    `path` changed: "none" | "connecting" | "direct" | "relayed" | "failed"
 //   name    `username` changed
-//   failed  no way through any more: `restart()` wanted, with fresh ICE servers
+//   gone    it left the room; nothing comes after this
+//   failed  no way through any more: fresh ICE servers wanted
 
 import { route } from "./ice.js";
 
@@ -114,10 +115,14 @@ export class Peer extends EventTarget {
     if (this.#connection.connectionState === "failed") this.#connection.restartIce();
   }
 
-  /** Looks which way the media goes, if it goes at all. */
-  async look() {
+  /** Looks after what may have got stuck: to be called every now and then, also while nobody looks at the page. */
+  mend() {
     if (this.#stuck) this.#queue(() => this.#stuck && this.#begin());
     if (this.#unanswered) this.#queue(() => this.#unanswered && this.#repeat());
+  }
+
+  /** Looks which way the media goes, if it goes at all. */
+  async look() {
     const path = await this.#findPath();
     if (path === this.path) return;
     this.path = path;
@@ -148,6 +153,7 @@ export class Peer extends EventTarget {
   close() {
     this.#connection.close();
     this.path = "none";
+    this.#tell("gone");
   }
 
   #tell(type) {
