@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { repository } from './node.js';
+import { freePort } from './part.js';
+import { scene } from './scene.js';
+import { until } from './until.js';
+
+/** The README's lines for a page of one's own: its one indented block that imports the client module. */
+async function readmeLines() {
+  const readme = await readFile(join(repository, 'README.md'), 'utf8');
+  const blocks = [...readme.matchAll(/(?:^ {4}.*\n|^\n(?= {4}))+/gm)].map(([block]) => block.replaceAll(/^ {4}/gm, ''));
+  const lines = blocks.filter((block) => block.includes('/client.js"'));
+  assert.equal(lines.length, 1, 'the README shows the client module once');
+  return lines[0].replace('http://localhost:8080/', '$NODE');
+}
+
+/** An empty page with the README's lines in it, served from another port than the node's; `call` can be asked afterwards. */
+async function pageElsewhere(node) {
+  const lines = (await readmeLines()).replace('$NODE', node.url);
+  const page = `<!doctype html><title>An app</title><script type="module">${lines};window.call = call;</script>`;
+  const server = createServer((_, answer) => answer.setHeader('content-type', 'text/html').end(page)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { url: `http://127.0.0.1:${server.address().port}/`, closes: () => server.close().closeAllConnections() };
+}
+
+/** What a page of these lines shows: one moving video, with sound in its stream. */
+function seesSomebody(person) {
+  const frames = () =>
+    person.page.evaluate(() => {
+      const videos = [...document.querySelectorAll('video')];
+      return videos.length === 1 ? videos[0].getVideoPlaybackQuality().totalVideoFrames : 0;
+    });
+  let from = Infinity;
+  return until(`${person} sees somebody`, async () => {
+    const now = await frames();
+    from = Math.min(from, now);
+    return now > 0 && now >= from + 10;
+  });
+}
+
+/** Keeps the lines of the chat that the page's client hears, where `hears` finds them. */
+function listens(person) {
+  return person.page.evaluate(() => {
+    window.lines = [];
+    window.call.addEventListener('text', ({ detail }) => detail.pending || window.lines.push(`${detail.from}: ${detail.text}`));
+  });
+}
+
+const hears = (person, line) =>
+  until(`${person} hears “${line}”`, () => person.page.evaluate((line) => window.lines.includes(line), line));
+
+const state = (person, state) =>
+  until(`${person} is ${state}`, () => person.page.evaluate((state) => window.call?.state === state, state));
+
+const idOf = (person) => person.page.evaluate(() => window.call.id);
+
+scene('the lines of the README, in an empty page from elsewhere, make a call', async (house) => {
+  const env = {
+    SIGNAL__LISTEN: `127.0.0.1:${await freePort()}`,
+    SIGNAL__SESSION__SECRET: randomBytes(32).toString('base64'),
+  };
+  const node = await house.node('a', { env });
+  const elsewhere = await pageElsewhere(node);
+  try {
+    const people = [await house.caller('Ada'), await house.caller('Grace')];
+    const [ada, grace] = people;
+    for (const person of people) await person.opens(elsewhere.url);
+    for (const person of people) await seesSomebody(person);
+    for (const person of people) await listens(person);
+
+    await ada.page.evaluate(() => window.call.rename('Augusta'));
+    await ada.page.evaluate(() => window.call.say('Tea?'));
+    await hears(grace, 'Augusta: Tea?');
+
+    const id = await idOf(grace);
+    await grace.page.reload();
+    await seesSomebody(grace);
+    assert.equal(await idOf(grace), id, 'a reload is the same person');
+    await seesSomebody(ada);
+    await listens(grace);
+
+    await node.part.dies();
+    for (const person of people) await state(person, 'reconnecting');
+    for (const person of people) await seesSomebody(person);
+    await house.node('a', { env });
+    for (const person of people) await state(person, 'connected');
+    assert.equal(await idOf(grace), id, 'a restart of the node does not make her another person');
+    await grace.page.evaluate(() => window.call.say('With milk.'));
+    await hears(ada, 'Ada: With milk.');
+    await seesSomebody(ada);
+
+    await grace.page.evaluate(() => window.call.leave());
+    await until('her picture is gone', () => ada.page.evaluate(() => !document.querySelector('video')));
+    await until('and she sees nobody any more', () => grace.page.evaluate(() => !document.querySelector('video')));
+  } finally {
+    elsewhere.closes();
+  }
+});
