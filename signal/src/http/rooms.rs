@@ -24,6 +24,11 @@ const MAX_NAME: usize = 100;
 /// Characters in a password, at most.
 const MAX_PASSWORD: usize = 256;
 
+/// The fields of the form for a room in which something may be wrong.
+const NAME: &str = "room_name";
+const PASSWORD: &str = "password";
+const GUEST_LIMIT: &str = "guest_limit";
+
 /// A wish for a room, from a form or as JSON.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,8 +108,8 @@ impl From<Refusal> for Shut {
 
 /// Why a room is not made.
 enum NotMade {
-    /// The wish has something wrong in it.
-    Invalid(String),
+    /// The wish has something wrong in it: in which field of the form, and what.
+    Invalid(&'static str, String),
     /// Too many were made from that address: wait so long.
     TooMany(std::time::Duration),
     /// The directory says no.
@@ -115,7 +120,7 @@ impl NotMade {
     /// As programs read it.
     fn answer(self) -> Answer {
         match self {
-            Self::Invalid(why) => problem(StatusCode::BAD_REQUEST, "invalid", &why),
+            Self::Invalid(_, why) => problem(StatusCode::BAD_REQUEST, "invalid", &why),
             Self::TooMany(after) => retry_after(
                 problem(StatusCode::TOO_MANY_REQUESTS, "too_many", "too many rooms made from this address"),
                 after,
@@ -124,21 +129,37 @@ impl NotMade {
         }
     }
 
-    /// As people read it on the start page.
-    fn in_words(&self, name: &str) -> (StatusCode, String) {
-        match self {
-            Self::Invalid(why) => (StatusCode::BAD_REQUEST, format!("That cannot be: {why}.")),
+    /// As people read it on the start page, where `wish` is shown again.
+    fn in_words(self, wish: Wish) -> Complaint {
+        let (status, field, why) = match self {
+            Self::Invalid(field, why) => (StatusCode::BAD_REQUEST, field, format!("That cannot be: {why}.")),
             Self::TooMany(_) => {
-                (StatusCode::TOO_MANY_REQUESTS, "Those were many rooms: wait a minute, then go on.".into())
+                let why = "Those were many rooms: wait a minute, then go on.".to_owned();
+                (StatusCode::TOO_MANY_REQUESTS, "", why)
             }
             Self::Refused(Refusal::Taken) => {
-                (StatusCode::CONFLICT, format!("A room called “{name}” exists already."))
+                let name = wish.name.trim();
+                let why = format!("A room called “{name}” exists already: enter it, or take another name.");
+                (StatusCode::CONFLICT, NAME, why)
             }
             Self::Refused(why) => {
-                (refusal(*why).0, "The room cannot be made just now: try again in a few seconds.".into())
+                let words = "The room cannot be made just now: try again in a few seconds.".to_owned();
+                (refusal(why).0, "", words)
             }
-        }
+        };
+        Complaint { status, field, why, wish }
     }
+}
+
+/// What is wrong with a form, if anything, for the page that shows it again.
+#[derive(Default)]
+pub(super) struct Complaint {
+    status: StatusCode,
+    /// The field that it is about; empty if it is about none.
+    field: &'static str,
+    why: String,
+    /// What was filled in.
+    wish: Wish,
 }
 
 /// What somebody shows at the door.
@@ -161,18 +182,21 @@ struct Opened {
 impl Site {
     /// Makes the room that is wished for; its slug.
     async fn make(&self, wish: Wish, address: IpAddr) -> Result<String, NotMade> {
-        let bad = |why: &str| NotMade::Invalid(why.to_owned());
+        let bad = |field: &'static str, why: &str| NotMade::Invalid(field, why.to_owned());
         let title = wish.name.trim();
         if title.chars().count() > MAX_NAME {
-            return Err(bad(&format!("the name has more than {MAX_NAME} characters")));
+            return Err(bad(NAME, &format!("the name has more than {MAX_NAME} characters")));
         }
         let slug = camus::slug(title);
         let Some(room) = camus::room(&slug) else {
-            return Err(bad("the name needs at least one letter or digit, and at most 64 in its address"));
+            return Err(bad(
+                NAME,
+                "the name needs at least one letter or digit, and at most 64 in its address",
+            ));
         };
         let password = wish.password.filter(|password| !password.is_empty());
         if password.as_ref().is_some_and(|password| password.chars().count() > MAX_PASSWORD) {
-            return Err(bad(&format!("the password has more than {MAX_PASSWORD} characters")));
+            return Err(bad(PASSWORD, &format!("the password has more than {MAX_PASSWORD} characters")));
         }
         self.rooms_made.allow(address, Instant::now()).map_err(NotMade::TooMany)?;
         let password = match password {
@@ -230,18 +254,20 @@ impl Site {
         Ok(Opened { made, title: seen.record.title.clone(), pass, seen: Some(seen) })
     }
 
-    pub(super) async fn home(&self, problem: Option<(StatusCode, String, Wish)>) -> Answer {
-        let rooms = self.public_rooms().await;
-        let (status, problem, wish) = match problem {
-            Some((status, problem, wish)) => (status, Some(problem), wish),
-            None => (StatusCode::OK, None, Wish::default()),
+    pub(super) async fn home(&self, complaint: Option<Complaint>) -> Answer {
+        let rooms = rows(self.public_rooms().await);
+        let Complaint { status, field, why, wish } = complaint.unwrap_or_default();
+        let guest_limit = wish.guest_limit.unwrap_or(self.settings.camus.guest_limit);
+        let limits = context! {
+            name => MAX_NAME,
+            password => MAX_PASSWORD,
+            guests => self.settings.rooms.max_members,
         };
-        let limit = wish.guest_limit.unwrap_or(self.settings.camus.guest_limit);
-        self.pages.render(
-            status,
-            "index.html",
-            context! { problem, room_name => wish.name, public => wish.public, guest_limit => limit, rooms => rows(rooms) },
-        )
+        let Wish { name, public, .. } = wish;
+        let context = context! {
+            problem => why, wrong => field, room_name => name, public, guest_limit, limits, rooms
+        };
+        self.pages.render(status, "index.html", context)
     }
 
     pub(super) async fn public_rooms_page(&self) -> Answer {
@@ -260,29 +286,28 @@ impl Site {
             Err(answer) => return answer,
         };
         let mut wish = Wish::default();
+        let mut odd = None;
         for (field, value) in form_urlencoded::parse(&form) {
             match &*field {
-                "room_name" => wish.name = value.into_owned(),
-                "password" => wish.password = Some(value.into_owned()),
+                NAME => wish.name = value.into_owned(),
+                PASSWORD => wish.password = Some(value.into_owned()),
                 "public" => wish.public = value.eq_ignore_ascii_case("yes"),
-                "guest_limit" if value.trim().is_empty() => {}
-                "guest_limit" => match value.trim().parse() {
+                GUEST_LIMIT if value.trim().is_empty() => {}
+                GUEST_LIMIT => match value.trim().parse() {
                     Ok(limit) => wish.guest_limit = Some(limit),
-                    Err(_) => {
-                        let why = format!("“{value}” is no guest limit: a number, 0 for none.");
-                        return self.home(Some((StatusCode::BAD_REQUEST, why, wish))).await;
-                    }
+                    Err(_) => odd = Some(format!("“{value}” is no guest limit: a whole number, 0 for none")),
                 },
                 _ => {}
             }
         }
         let again = Wish { name: wish.name.clone(), password: None, ..wish };
-        match self.make(Wish { name: wish.name, ..wish }, address).await {
+        let made = match odd {
+            Some(why) => Err(NotMade::Invalid(GUEST_LIMIT, why)),
+            None => self.make(Wish { name: wish.name, ..wish }, address).await,
+        };
+        match made {
             Ok(slug) => redirect(StatusCode::TEMPORARY_REDIRECT, &format!("/room/{slug}")),
-            Err(not_made) => {
-                let (status, why) = not_made.in_words(again.name.trim());
-                self.home(Some((status, why, again))).await
-            }
+            Err(not_made) => self.home(Some(not_made.in_words(again))).await,
         }
     }
 
@@ -359,15 +384,16 @@ impl Site {
             Shut::Forbidden | Shut::Refused(Refusal::Gone | Refusal::Superseded | Refusal::Taken) => {
                 self.problem_page(StatusCode::FORBIDDEN, "Not for you", "Reload the page to come in anew.")
             }
-            Shut::Refused(Refusal::NoRoom) => self.problem_page(
-                StatusCode::NOT_FOUND,
-                "No such room",
-                "There is no room at this address, or it has ended. You can make one on the start page.",
-            ),
+            Shut::Refused(Refusal::NoRoom) => {
+                let title = "No such room";
+                let text = "There is no room at this address, or it has ended. You can open one of the same name.";
+                let context = context! { status => 404, title, text, room => room.name() };
+                self.pages.render(StatusCode::NOT_FOUND, "problem.html", context)
+            }
             Shut::Refused(Refusal::Full) => self.problem_page(
                 StatusCode::IM_A_TEAPOT,
-                "Guest limit already reached",
-                "As many people are in this room as may be. Try again when somebody has left.",
+                "The room is full",
+                "Guest limit already reached: as many people are in it as its maker wanted. Try again when somebody has left.",
             ),
             Shut::Refused(Refusal::Unavailable) => retry_after(
                 self.problem_page(
