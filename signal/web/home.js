@@ -1,8 +1,10 @@
-// The start page: from a room's name, or a link to it, to the room.
+// The start page: to a new room, to one whose name or link is known, or to one of the last ones.
 
-const form = document.querySelector("#enter");
-const field = document.querySelector("#enter-room");
-const problem = document.querySelector("#enter-problem");
+import { showProblem } from "./forms.js";
+import { forgetRooms, recentRooms } from "./recent.js";
+
+const $ = (selector) => document.querySelector(selector);
+const field = $("#enter-room");
 
 /** A name → its address, which the server rewrites as it likes; a link to a room here → its path; else what is wrong. */
 function find(text) {
@@ -16,14 +18,34 @@ function find(text) {
   return pathname?.startsWith("/room/") ? { path: pathname + search } : { wrong: "This link does not lead to a room." };
 }
 
-form.addEventListener("submit", (event) => {
+$("#enter").addEventListener("submit", (event) => {
   event.preventDefault();
-  const { path, wrong } = find(field.value);
-  problem.hidden = Boolean(path);
-  if (path) {
-    location.href = path;
-    return;
-  }
-  problem.textContent = wrong;
+  const { path, wrong = "" } = find(field.value);
+  showProblem(field, wrong);
+  if (path) location.href = path;
+  else field.focus();
+});
+
+function showRecent() {
+  const rooms = recentRooms();
+  $("#recent").hidden = rooms.length === 0;
+  $("#recent ul").replaceChildren(
+    ...rooms.map(({ slug, name }) => {
+      const row = $("#recent-room").content.firstElementChild.cloneNode(true);
+      row.querySelector("a").href = `/room/${encodeURIComponent(slug)}`;
+      row.querySelector(".room-name").textContent = name;
+      return row;
+    }),
+  );
+}
+
+$("#forget").addEventListener("click", () => {
+  forgetRooms();
+  showRecent();
   field.focus();
 });
+showRecent();
+
+// A room that has ended sends one here with its name.
+const named = new URLSearchParams(location.search).get("name");
+if (named && !$("#room-name").value) $("#room-name").value = named;
