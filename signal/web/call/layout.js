@@ -8,7 +8,7 @@ const NARROWEST = { alone: 9 / 16, grid: 3 / 4, strip: 4 / 3 };
 // Of two ways to divide a box the better one shows the larger picture of this shape.
 const PICTURE = 4 / 3;
 const CORNER = { part: 0.22, least: 96, most: 260, inset: 14 };
-const STRIP = { part: 0.22, least: 76, most: 280 };
+const STRIP = { part: 0.22, atMost: 0.75, least: 76, most: 280 };
 
 const bounded = (least, value, most) => Math.max(least, Math.min(value, most));
 
@@ -63,7 +63,7 @@ function within(box, shape) {
 
 function withLarge(count, stage, gap, large, shape) {
   if (count === 1) return [within(stage, shape)];
-  const divided = [beside(stage, gap), below(stage, gap)].map(({ main, strip }) => ({ main: within(main, shape), strip }));
+  const divided = [beside(stage, gap, shape), below(stage, gap, shape)];
   const area = ({ main }) => main.width * main.height;
   const { main, strip } = divided.reduce((one, other) => (area(other) > area(one) ? other : one));
   const tiles = grid(count - 1, strip, gap, NARROWEST.strip);
@@ -71,16 +71,21 @@ function withLarge(count, stage, gap, large, shape) {
   return tiles;
 }
 
-function beside({ x, y, width, height }, gap) {
-  const thick = bounded(STRIP.least, width * STRIP.part, STRIP.most);
-  const main = { x, y, width: width - thick - gap, height };
-  return { main, strip: { x: x + width - thick, y, width: thick, height } };
+/** The strip has what the large one leaves of the stage, so far as it can use it; together they are in the middle. */
+function beside({ width, height }, gap, shape) {
+  const least = bounded(STRIP.least, width * STRIP.part, STRIP.most);
+  const main = within({ x: 0, y: 0, width: width - least - gap, height }, shape);
+  const thick = Math.min(width - main.width - gap, Math.max(least, main.width * STRIP.atMost));
+  const x = (width - main.width - gap - thick) / 2;
+  return { main: { ...main, x }, strip: { x: x + main.width + gap, y: 0, width: thick, height } };
 }
 
-function below({ x, y, width, height }, gap) {
-  const thick = bounded(STRIP.least, height * STRIP.part, STRIP.most);
-  const main = { x, y, width, height: height - thick - gap };
-  return { main, strip: { x, y: y + height - thick, width, height: thick } };
+function below({ width, height }, gap, shape) {
+  const least = bounded(STRIP.least, height * STRIP.part, STRIP.most);
+  const main = within({ x: 0, y: 0, width, height: height - least - gap }, shape);
+  const thick = Math.min(height - main.height - gap, Math.max(least, main.height * STRIP.atMost));
+  const y = (height - main.height - gap - thick) / 2;
+  return { main: { ...main, y }, strip: { x: 0, y: y + main.height + gap, width, height: thick } };
 }
 
 function withCorner(stage, corner) {
