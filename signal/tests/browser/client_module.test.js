@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { elsewhere } from './elsewhere.js';
 import { repository } from './node.js';
 import { freePort } from './part.js';
 import { scene } from './scene.js';
@@ -15,16 +14,13 @@ async function readmeLines() {
   const blocks = [...readme.matchAll(/(?:^ {4}.*\n|^\n(?= {4}))+/gm)].map(([block]) => block.replaceAll(/^ {4}/gm, ''));
   const lines = blocks.filter((block) => block.includes('/client.js"'));
   assert.equal(lines.length, 1, 'the README shows the client module once');
-  return lines[0].replace('http://localhost:8080/', '$NODE');
+  return lines[0];
 }
 
-/** An empty page with the README's lines in it, served from another port than the node's; `call` can be asked afterwards. */
-async function pageElsewhere(node) {
-  const lines = (await readmeLines()).replace('$NODE', node.url);
-  const page = `<!doctype html><title>An app</title><script type="module">${lines};window.call = call;</script>`;
-  const server = createServer((_, answer) => answer.setHeader('content-type', 'text/html').end(page)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return { url: `http://127.0.0.1:${server.address().port}/`, closes: () => server.close().closeAllConnections() };
+/** The address of an empty page with the README's lines in it; its `call` can be asked afterwards. */
+async function pageWithLines(node) {
+  const lines = (await readmeLines()).replace('http://localhost:8080/', node.url);
+  return elsewhere(`<!doctype html><title>An app</title><script type="module">${lines};window.call = call;</script>`);
 }
 
 /** What a page of these lines shows: one moving video, with sound in its stream. */
@@ -64,39 +60,35 @@ scene('the lines of the README, in an empty page from elsewhere, make a call', a
     SIGNAL__SESSION__SECRET: randomBytes(32).toString('base64'),
   };
   const node = await house.node('a', { env });
-  const elsewhere = await pageElsewhere(node);
-  try {
-    const people = [await house.caller('Ada'), await house.caller('Grace')];
-    const [ada, grace] = people;
-    for (const person of people) await person.opens(elsewhere.url);
-    for (const person of people) await seesSomebody(person);
-    for (const person of people) await listens(person);
+  const page = await pageWithLines(node);
+  const people = [await house.caller('Ada'), await house.caller('Grace')];
+  const [ada, grace] = people;
+  for (const person of people) await person.opens(page);
+  for (const person of people) await seesSomebody(person);
+  for (const person of people) await listens(person);
 
-    await ada.page.evaluate(() => window.call.rename('Augusta'));
-    await ada.page.evaluate(() => window.call.say('Tea?'));
-    await hears(grace, 'Augusta: Tea?');
+  await ada.page.evaluate(() => window.call.rename('Augusta'));
+  await ada.page.evaluate(() => window.call.say('Tea?'));
+  await hears(grace, 'Augusta: Tea?');
 
-    const id = await idOf(grace);
-    await grace.page.reload();
-    await seesSomebody(grace);
-    assert.equal(await idOf(grace), id, 'a reload is the same person');
-    await seesSomebody(ada);
-    await listens(grace);
+  const id = await idOf(grace);
+  await grace.page.reload();
+  await seesSomebody(grace);
+  assert.equal(await idOf(grace), id, 'a reload is the same person');
+  await seesSomebody(ada);
+  await listens(grace);
 
-    await node.part.dies();
-    for (const person of people) await state(person, 'reconnecting');
-    for (const person of people) await seesSomebody(person);
-    await house.node('a', { env });
-    for (const person of people) await state(person, 'connected');
-    assert.equal(await idOf(grace), id, 'a restart of the node does not make her another person');
-    await grace.page.evaluate(() => window.call.say('With milk.'));
-    await hears(ada, 'Ada: With milk.');
-    await seesSomebody(ada);
+  await node.part.dies();
+  for (const person of people) await state(person, 'reconnecting');
+  for (const person of people) await seesSomebody(person);
+  await house.node('a', { env });
+  for (const person of people) await state(person, 'connected');
+  assert.equal(await idOf(grace), id, 'a restart of the node does not make her another person');
+  await grace.page.evaluate(() => window.call.say('With milk.'));
+  await hears(ada, 'Ada: With milk.');
+  await seesSomebody(ada);
 
-    await grace.page.evaluate(() => window.call.leave());
-    await until('her picture is gone', () => ada.page.evaluate(() => !document.querySelector('video')));
-    await until('and she sees nobody any more', () => grace.page.evaluate(() => !document.querySelector('video')));
-  } finally {
-    elsewhere.closes();
-  }
+  await grace.page.evaluate(() => window.call.leave());
+  await until('her picture is gone', () => ada.page.evaluate(() => !document.querySelector('video')));
+  await until('and she sees nobody any more', () => grace.page.evaluate(() => !document.querySelector('video')));
 });

@@ -1,9 +1,12 @@
 // Somebody with a page of their own: nothing is on it but the client module.
+import { elsewhere } from './elsewhere.js';
 import { until } from './until.js';
 
-/** In the page: a client in `room`, and tracks drawn and hummed by the page itself. */
-async function enter({ room, options }) {
-  const { Client } = await import('/web/client.js');
+const app = await elsewhere('<!doctype html><title>An app</title>');
+
+/** In the page: a client in `room` of the node at `url`, and pictures drawn by the page itself. */
+async function enter({ url, room, options }) {
+  const { Client } = await import(`${url}client.js`);
   const colours = { video: 'green', screen: 'navy' };
   window.draw = (kind) => {
     const canvas = Object.assign(document.createElement('canvas'), { width: kind === 'screen' ? 640 : 320, height: 240 });
@@ -18,6 +21,10 @@ async function enter({ room, options }) {
     return canvas.captureStream(20).getVideoTracks()[0];
   };
   window.call = new Client({ room, ...options });
+  window.problems = [];
+  window.ended = null;
+  window.call.addEventListener('problem', ({ detail }) => window.problems.push(detail));
+  window.call.addEventListener('state', ({ detail }) => (window.ended = detail.state === 'ended' ? detail.why : null));
   window.call.connect();
 }
 
@@ -41,16 +48,47 @@ async function look({ id, of }) {
 }
 
 export class Guest {
-  /** Enters `room` of `node` in a page of the node that shows nothing of a call. */
-  static async enters(house, name, node, room, options = {}) {
+  /** Wants to enter `room` of `node`. */
+  static async triesToEnter(house, name, node, room, options = {}) {
     const guest = new Guest();
-    guest.caller = await house.caller(name);
-    guest.page = guest.caller.page;
-    await guest.caller.opens(new URL('/public', node.url));
-    await guest.page.evaluate(enter, { room, options: { username: name, ...options } });
-    await until(`${name} is connected`, () => guest.page.evaluate(() => window.call.state === 'connected'));
+    const caller = await house.caller(name);
+    Object.assign(guest, { name, page: caller.page });
+    await caller.opens(app);
+    await guest.page.evaluate(enter, { url: node.url, room, options: { username: name, ...options } });
+    return guest;
+  }
+
+  /** The same, and is in it. */
+  static async enters(...wish) {
+    const guest = await Guest.triesToEnter(...wish);
+    await guest.isConnected();
     guest.id = await guest.page.evaluate(() => window.call.id);
     return guest;
+  }
+
+  leaves() {
+    return this.page.evaluate(() => window.call.leave());
+  }
+
+  async comesBack() {
+    await this.page.evaluate(() => window.call.connect());
+    await this.isConnected();
+  }
+
+  isConnected() {
+    return until(`${this.name} is connected`, () => this.page.evaluate(() => window.call.state === 'connected'));
+  }
+
+  /** Waits for the problem of this `status`: whether it is `final`, and why the call has ended, or null. */
+  async isTold(status) {
+    const find = (status) => window.problems.find((problem) => problem.status === status);
+    const { final } = await until(`${this.name} is told ${status}`, () => this.page.evaluate(find, status));
+    return { final, ends: await this.page.evaluate(() => window.ended) };
+  }
+
+  /** Who is in the room. */
+  names() {
+    return this.page.evaluate(() => window.call.roster.map(({ username }) => username));
   }
 
   /** Sends a picture of its own as `kind`. */
