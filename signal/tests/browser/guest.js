@@ -1,4 +1,5 @@
 // Somebody with a page of their own: nothing is on it but the client module.
+import { isDeepStrictEqual } from 'node:util';
 import { elsewhere } from './elsewhere.js';
 import { until } from './until.js';
 
@@ -24,8 +25,28 @@ async function enter({ url, room, options }) {
   window.problems = [];
   window.ended = null;
   window.call.addEventListener('problem', ({ detail }) => window.problems.push(detail));
+  window.heard = [];
+  for (const type of ['text', 'message', 'warning']) {
+    window.call.addEventListener(type, ({ detail }) => window.heard.push({ type, detail }));
+  }
   window.call.addEventListener('state', ({ detail }) => (window.ended = detail.state === 'ended' ? detail.why : null));
   window.call.connect();
+}
+
+/** In the page: every description that is sent is counted, and `losing.get(type)` frames of a type are not sent at all. */
+function tapLine() {
+  window.losing = new Map();
+  window.lost = new Map();
+  window.descriptions = 0;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (frame) {
+    const { type } = JSON.parse(frame);
+    if (type === 'offer' || type === 'answer') window.descriptions += 1;
+    const left = window.losing.get(type) ?? 0;
+    if (left === 0) return send.call(this, frame);
+    window.losing.set(type, left - 1);
+    window.lost.set(type, (window.lost.get(type) ?? 0) + 1);
+  };
 }
 
 /** In the page: what moves in the peer's `of`, as its shape tells: "screen" or "video"; null while nothing does. */
@@ -54,6 +75,7 @@ export class Guest {
     const caller = await house.caller(name);
     Object.assign(guest, { name, page: caller.page });
     await caller.opens(app);
+    await guest.page.evaluate(tapLine);
     await guest.page.evaluate(enter, { url: node.url, room, options: { username: name, ...options } });
     return guest;
   }
@@ -86,14 +108,52 @@ export class Guest {
     return { final, ends: await this.page.evaluate(() => window.ended) };
   }
 
-  /** Who is in the room. */
-  names() {
-    return this.page.evaluate(() => window.call.roster.map(({ username }) => username));
+  /** Waits until everybody in the room is one of these, in order of arrival. */
+  seesNames(...names) {
+    const now = () => this.page.evaluate(() => window.call.roster.map(({ username }) => username));
+    return until(`${this.name} sees ${names}`, async () => JSON.stringify(await now()) === JSON.stringify(names));
   }
 
-  /** Sends a picture of its own as `kind`. */
-  shows(kind) {
-    return this.page.evaluate((kind) => window.call.setTrack(kind, window.draw(kind)), kind);
+  /** Lets `act(call, argument)` run in the page. */
+  does(act, argument) {
+    return this.page.evaluate(`(${act})(window.call, ${JSON.stringify(argument)})`);
+  }
+
+  /** Waits for an event of this type whose detail has at least these members. */
+  hears(type, members) {
+    const fits = ({ detail }) => Object.entries(members).every(([key, value]) => isDeepStrictEqual(detail[key], value));
+    return until(`${this.name} hears ${type} ${JSON.stringify(members)}`, async () => {
+      const heard = await this.page.evaluate((type) => window.heard.filter((event) => event.type === type), type);
+      return heard.some(fits);
+    });
+  }
+
+  /** The page goes into the background, as far as it can know. */
+  looksAway() {
+    return this.page.evaluate(() => {
+      Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' });
+      document.dispatchEvent(new Event('visibilitychange'));
+    });
+  }
+
+  /** The next frame of this type is lost on its way to the node. */
+  loses(type) {
+    return this.page.evaluate((type) => window.losing.set(type, 1), type);
+  }
+
+  /** How many frames of this type were lost. */
+  lost(type) {
+    return this.page.evaluate((type) => window.lost.get(type) ?? 0, type);
+  }
+
+  /** How many offers and answers were sent so far. */
+  descriptions() {
+    return this.page.evaluate(() => window.descriptions);
+  }
+
+  /** Sends a picture of its own as `kind`, of the shape of another kind if that is given. */
+  shows(kind, { like = kind } = {}) {
+    return this.page.evaluate(([kind, like]) => window.call.setTrack(kind, window.draw(like)), [kind, like]);
   }
 
   hides(kind) {
@@ -101,14 +161,22 @@ export class Guest {
   }
 
   /** Waits until the other's `of` ("stream" or "screen") moves, and returns what it shows: "screen" or "video". */
-  sees(peer, of, options) {
-    return until(`${of} moves`, () => this.page.evaluate(look, { id: peer.id, of }), options);
+  sees(peer, of, { like } = {}) {
+    return until(`${of} of ${peer.name} moves`, async () => {
+      const seen = await this.page.evaluate(look, { id: peer.id, of });
+      return seen === (like ?? seen) && seen;
+    });
+  }
+
+  /** Waits until nothing moves in the other's `of` any more. */
+  seesNothing(peer, of) {
+    return until(`${of} of ${peer.name} stands still`, async () => !(await this.page.evaluate(look, { id: peer.id, of })));
   }
 
   /** Waits until the other shares no screen. */
-  seesNoScreen(peer, options) {
+  seesNoScreen(peer) {
     const none = (id) => window.call.peers.get(id)?.screen === null;
-    return until('no screen', () => this.page.evaluate(none, peer.id), options);
+    return until('no screen', () => this.page.evaluate(none, peer.id));
   }
 
   /** How many tracks there is room for in the connection to the other. */
