@@ -2,5 +2,4 @@
 // From the root on, as this file is also served as /client.js.
 
 export { Client } from "/web/client/client.js";
-export { Peer } from "/web/client/peer.js";
 export { ROOM, SERVER } from "/web/client/signaling.js";

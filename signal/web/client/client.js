@@ -280,8 +280,9 @@ export class Client extends EventTarget {
     if (typeof data?.text !== "string") return;
     const { from, time, text } = data;
     const own = sender === this.id;
-    const heard = this.#chat.hear(sender, own, { from, time, text });
-    if (heard !== "known") this.#tell("text", { sender, from: this.#nameOf(sender, from), time, text, own, pending: false });
+    if (this.#chat.hear(sender, own, { from, time, text }) === "known") return;
+    const said = { time: Number.isFinite(time) ? time : Date.now(), text, own, pending: false };
+    this.#tell("text", { sender, from: this.#nameOf(sender, from), ...said });
   }
 
   /** What the server calls somebody counts, not what they call themselves in a message. */

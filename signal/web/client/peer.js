@@ -1,11 +1,5 @@
 // One other person: an RTCPeerConnection under perfect negotiation, whatever becomes of the line to the node.
-//
-// Events:
-//   stream  its `stream` has other tracks, `screen` is another one (null: not shared), or `receives` changed
-//   path    `path` changed: "none" | "connecting" | "direct" | "relayed" | "failed"
-//   name    `username` changed
-//   gone    it left the room; nothing comes after this
-//   failed  no way through any more: fresh ICE servers wanted
+// What an app may use of it, and its events, are described in client.d.ts.
 
 import { route } from "./ice.js";
 
