@@ -145,7 +145,10 @@ export class Client extends EventTarget {
 
   /** Enters the room; after the end comes back to it, with another id if the one before has said goodbye. */
   connect(): void;
-  /** Says goodbye: the others see us leave at once, and our calls end. */
+  /**
+   * Says goodbye: the others see us leave at once, and our calls end. Who closes the page without it may be about to come
+   * back: the node keeps that place for a while (its setting `camus.grace`).
+   */
   leave(): void;
   /**
    * Sends `track` as our `kind` to everybody who is there, and to those who come; null sends none. It may be called

@@ -52,3 +52,11 @@ scene('text, names and messages of an app’s own', async (house) => {
   await bob.comesBack();
   await alice.seesNames('Alice', 'Robert');
 });
+
+scene('a duplicated tab is somebody else', async (house) => {
+  const node = await house.node('a');
+  const ada = await Guest.enters(house, 'Ada', node, 'tabs');
+  const second = await ada.duplicates(node, 'tabs');
+  assert.notEqual(second.id, ada.id);
+  await ada.seesNames('Ada', 'Ada’s second tab');
+});

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { enterAsOriginal } from './original.js';
 import { Guest } from './guest.js';
+import { freePort } from './part.js';
 import { scene } from './scene.js';
+import { until } from './until.js';
 
 scene('a screen beside the camera, for those who are there and those who come later', async (house) => {
   const node = await house.node('a');
@@ -42,4 +46,42 @@ scene('both share their screens at the same moment, and then a camera comes', as
   await bob.seesNoScreen(alice);
   assert.equal(await alice.sees(bob, 'stream'), 'video');
   assert.equal(await alice.sees(bob, 'screen'), 'screen', 'the other screen is still there');
+});
+
+scene('a screen that is shared while the node is away comes with it', async (house) => {
+  const env = {
+    SIGNAL__LISTEN: `127.0.0.1:${await freePort()}`,
+    SIGNAL__SESSION__SECRET: randomBytes(32).toString('base64'),
+  };
+  const node = await house.node('a', { env });
+  const alice = await Guest.enters(house, 'Alice', node, 'away');
+  const bob = await Guest.enters(house, 'Bob', node, 'away');
+  await alice.shows('video');
+  assert.equal(await bob.sees(alice, 'stream'), 'video');
+
+  await node.part.dies();
+  await alice.shows('screen');
+  assert.equal(await bob.sees(alice, 'stream'), 'video', 'the call goes on');
+  await house.node('a', { env });
+  assert.equal(await bob.sees(alice, 'screen'), 'screen');
+});
+
+scene('somebody with the original web client is not confused by a screen', async (house) => {
+  const node = await house.node('a');
+  const alice = await Guest.enters(house, 'Alice', node, 'mixed');
+  await alice.shows('video');
+  const original = await house.caller('Original');
+  await original.opens(node.url);
+  const id = await original.page.evaluate(enterAsOriginal, 'mixed');
+  const tracks = () => original.page.evaluate(() => window.received());
+  await until('the original client has the camera', async () => (await tracks()).length === 1);
+  assert.equal(await alice.sees({ name: 'Original', id }, 'stream'), 'video');
+
+  await alice.shows('screen');
+  await until('the original client has the screen', async () => (await tracks()).length === 2);
+  const streams = (await tracks()).map(({ stream }) => stream);
+  assert.notEqual(streams[0], streams[1], 'it can tell the screen from the camera');
+  await alice.hides('screen');
+  await until('the original client has the camera only', async () => (await tracks()).length === 1);
+  assert.equal(await alice.sees({ name: 'Original', id }, 'stream'), 'video');
 });

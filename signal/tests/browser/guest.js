@@ -80,6 +80,18 @@ export class Guest {
     return guest;
   }
 
+  /** Duplicates its tab, which then wants to enter the same room. */
+  async duplicates(node, room) {
+    const opens = this.page.waitForEvent('popup');
+    await this.page.evaluate(() => void window.open(location.href));
+    const guest = Object.assign(new Guest(), { name: `${this.name}’s second tab`, page: await opens });
+    await guest.page.waitForLoadState();
+    await guest.page.evaluate(enter, { url: node.url, room, options: { username: guest.name } });
+    await guest.isConnected();
+    guest.id = await guest.page.evaluate(() => window.call.id);
+    return guest;
+  }
+
   /** The same, and is in it. */
   static async enters(...wish) {
     const guest = await Guest.triesToEnter(...wish);

@@ -1,11 +1,12 @@
-// The pass of this tab, kept over a reload and never shared with another tab.
+// Which id this tab has: kept over a reload, never shared with another tab.
 
 const LOCK_TRIES = 4;
 const LOCK_PAUSE = 120;
 
+/** The pass of this tab for one room. */
 export class Seat {
   #key;
-  #id = null;
+  #taken = null;
 
   /** In `room` of the node at the URL `server`. */
   constructor(server, room) {
@@ -14,63 +15,62 @@ export class Seat {
 
   /** The {id, token} that this tab had before it was loaded anew, or null. */
   async recall() {
-    const pass = this.#read();
-    if (!pass?.id || !pass.token) return null;
-    return (await this.#take(pass.id)) ? pass : null;
+    const pass = read(this.#key);
+    if (!pass?.token || !(await take(pass.id))) return null;
+    this.#taken = pass.id;
+    return pass;
   }
 
   /** Keeps `pass` for this tab. */
   keep(pass) {
-    if (this.#id !== pass.id) this.#lock(pass.id);
-    this.#write(JSON.stringify(pass));
+    if (this.#taken !== pass.id) take(pass.id);
+    this.#taken = pass.id;
+    write(this.#key, pass);
   }
 
   forget() {
-    this.#write("null");
+    write(this.#key, null);
   }
+}
 
-  // Without storage a reload is a new guest, which is no reason not to call.
-
-  #read() {
-    try {
-      return JSON.parse(sessionStorage.getItem(this.#key));
-    } catch {
-      return null;
-    }
+/**
+ * Takes an id for this page, until that is gone; false when another tab of this browser has it: a duplicated tab brings a
+ * copy of the storage along. Where the browser has no locks (not on a secure address) everybody is believed; then the
+ * node lets the newer one in.
+ */
+export async function take(id) {
+  if (!navigator.locks) return true;
+  // A page that is being reloaded may still hold the lock for a moment.
+  for (let left = LOCK_TRIES; left > 0; left--) {
+    if (await lock(id)) return true;
+    await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE));
   }
+  return false;
+}
 
-  #write(text) {
-    try {
-      sessionStorage.setItem(this.#key, text);
-    } catch {
-      // See above.
-    }
-  }
-
-  /**
-   * False when another tab of this browser has the id: a duplicated tab brings a copy of the storage along. Where the
-   * browser has no locks (not on a secure address) everybody is believed; then the node lets the newer one in.
-   */
-  async #take(id) {
-    // A page that is being reloaded may still hold the lock for a moment.
-    for (let left = LOCK_TRIES; left > 0; left--) {
-      if (await this.#lock(id)) return true;
-      await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE));
-    }
-    return false;
-  }
-
-  /** Held until the page is gone. */
-  #lock(id) {
-    const { locks } = navigator;
-    if (!locks) return true;
-    return new Promise((answer) => {
-      const held = locks.request(`switchboard:${id}`, { ifAvailable: true }, (lock) => {
-        if (lock) this.#id = id;
-        answer(lock !== null);
-        return lock && new Promise(() => {});
-      });
-      held.catch(() => answer(true));
+function lock(id) {
+  return new Promise((answer) => {
+    const locked = navigator.locks.request(`switchboard:${id}`, { ifAvailable: true }, (held) => {
+      answer(held !== null);
+      return held && new Promise(() => {});
     });
+    // A page that may have no locks, in a frame of another host for one, may have no storage to share either.
+    locked.catch(() => answer(true));
+  });
+}
+
+function read(key) {
+  try {
+    return JSON.parse(sessionStorage.getItem(key));
+  } catch {
+    return null;
+  }
+}
+
+function write(key, value) {
+  try {
+    sessionStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    // Without storage a reload is a new guest, which is no reason not to call.
   }
 }

@@ -1,0 +1,64 @@
+// What the original web client says and does on the wire, in as few lines as it takes.
+
+/** In a page of the node: enters `room`, calls whoever is there, and returns its id; `received()` are the tracks that come. */
+export async function enterAsOriginal(room) {
+  const server = 'ground control';
+  const { id, token } = await (await fetch(`/api/rooms/${room}/clients`, { method: 'POST' })).json();
+  const url = new URL(`/room/${room}/ws?token=${token}`, location);
+  url.protocol = 'ws';
+  const socket = new WebSocket(url);
+  await new Promise((resolve) => (socket.onopen = resolve));
+  const say = (receiver, type, data) => socket.send(JSON.stringify({ receiver, type, data }));
+
+  let connection;
+  const streams = new Map();
+  const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
+  setInterval(() => canvas.getContext('2d').fillRect(Math.random() * 300, Math.random() * 200, 20, 20), 50);
+  const own = canvas.captureStream(20).getVideoTracks()[0];
+
+  const connect = (peer) => {
+    let making = false;
+    connection = new RTCPeerConnection();
+    connection.ontrack = ({ track, streams: [stream] }) => streams.set(track.id, stream?.id);
+    connection.onicecandidate = ({ candidate }) => candidate && say(peer, 'icecandidate', candidate.toJSON());
+    connection.onnegotiationneeded = async () => {
+      making = true;
+      const offer = await connection.createOffer();
+      if (connection.signalingState === 'stable') {
+        await connection.setLocalDescription(offer);
+        say(peer, 'offer', connection.localDescription.toJSON());
+      }
+      making = false;
+    };
+    connection.offered = async (offer) => {
+      const collision = making || connection.signalingState !== 'stable';
+      if (collision && id > peer) return;
+      if (collision) await connection.setLocalDescription({ type: 'rollback' });
+      await connection.setRemoteDescription(offer);
+      await connection.setLocalDescription(await connection.createAnswer());
+      say(peer, 'answer', connection.localDescription.toJSON());
+    };
+    connection.addTrack(own);
+  };
+
+  socket.onmessage = async ({ data: frame }) => {
+    const { sender, type, data } = JSON.parse(frame);
+    if (type === 'ping') say(sender, 'pong', data);
+    if (type === 'room-info') {
+      const other = data.clients.find((client) => client.id !== id);
+      if (other && !connection) connect(other.id);
+    }
+    if (type === 'offer') await connection.offered(data);
+    if (type === 'answer') await connection.setRemoteDescription(data);
+    if (type === 'icecandidate') await connection.addIceCandidate(data).catch(() => {});
+  };
+  say(server, 'ping', Date.now());
+  say(server, 'get-room-info');
+
+  window.received = () =>
+    connection
+      .getTransceivers()
+      .filter(({ currentDirection }) => currentDirection?.includes('recv'))
+      .map(({ receiver }) => ({ stream: streams.get(receiver.track.id) }));
+  return id;
+}
