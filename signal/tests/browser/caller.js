@@ -55,10 +55,27 @@ export class Caller {
   }
 
   /** Makes a room with the form on the start page, and is then in front of its door. */
-  async makesRoom(name) {
-    await this.page.locator('[name="room_name"]').fill(name);
-    await this.page.locator('[name="room_name"]').press('Enter');
+  async makesRoom(name, { password, guests, listed = false } = {}) {
+    const field = (name) => this.page.locator(`[name="${name}"]`);
+    await field('room_name').fill(name);
+    await this.page.locator('details.more').evaluate((details) => (details.open = true));
+    if (password) await field('password').fill(password);
+    if (guests) await field('guest_limit').fill(String(guests));
+    if (listed) await field('public').last().check();
+    await field('room_name').press('Enter');
     await this.page.waitForURL('**/room/*');
+  }
+
+  async givesPassword(password) {
+    await this.page.locator('#password').fill(password);
+    await this.page.locator('#password').press('Enter');
+  }
+
+  /** Sits at a screen of that size, in pixels. */
+  async holds({ width, height }) {
+    await this.page.setViewportSize({ width, height });
+    // The stage has taken its new size.
+    await this.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
   }
 
   async joins() {
@@ -87,6 +104,18 @@ export class Caller {
     await this.page.close();
   }
 
+  /** Presses a button of the page, by what is written on it or said of it. */
+  async presses(name) {
+    await this.page.getByRole('button', { name, exact: true }).click();
+  }
+
+  /** Takes another device in the dialog that is for it; `kind` as it is written there. */
+  async takes(kind, which) {
+    await this.presses('Devices');
+    await this.page.getByLabel(kind, { exact: true }).selectOption({ index: which });
+    await this.presses('Done');
+  }
+
   // What people notice, sooner or later.
 
   async is(state, options) {
@@ -111,6 +140,32 @@ export class Caller {
       },
       options,
     );
+  }
+
+  /** Sees what the other shares of his screen, as the large picture, and that it moves. */
+  async seesScreenOf(peer, { frames = 3, ...options } = {}) {
+    const tile = this.page.locator(`[data-screen="${await peer.id()}"]`);
+    await until(
+      `${this} sees ${peer}’s screen`,
+      () =>
+        tile.evaluate((tile, frames) => {
+          const area = ({ clientWidth, clientHeight }) => clientWidth * clientHeight;
+          const others = [...document.querySelectorAll('.tile')].filter((other) => other !== tile);
+          const seen = tile.querySelector('video').getVideoPlaybackQuality().totalVideoFrames;
+          return seen >= frames && others.every((other) => area(other) < area(tile));
+        }, frames),
+      options,
+    );
+  }
+
+  async seesNoScreen(options) {
+    await until(`${this} sees no screen`, async () => (await this.page.locator('[data-screen]').count()) === 0, options);
+  }
+
+  /** Reads words on the page, wherever they are. */
+  async reads(words, options) {
+    const seen = () => this.page.locator('body').innerText();
+    await until(`${this} reads “${words}”`, async () => (await seen()).includes(words), options);
   }
 
   /** Whether what comes from the other takes the `direct` way or is `relayed`: by the page, and by the browser itself. */
@@ -219,6 +274,11 @@ export class Caller {
   /** How many peer connections this page has made since it was loaded. */
   connections() {
     return this.page.evaluate(() => window.connections.length);
+  }
+
+  /** How many descriptions this page has sent and got so far: what a negotiation is made of. */
+  descriptions() {
+    return this.log.match(/^[→←] (offer|answer) /gm)?.length ?? 0;
   }
 
   servedBy() {

@@ -63,7 +63,8 @@ function within(box, shape) {
 
 function withLarge(count, stage, gap, large, shape) {
   if (count === 1) return [within(stage, shape)];
-  const divided = [beside(stage, gap, shape), below(stage, gap, shape)];
+  const most = STRIP.atMost * Math.min(count - 1, 2);
+  const divided = [beside(stage, gap, shape, most), below(stage, gap, shape, most)];
   const area = ({ main }) => main.width * main.height;
   const { main, strip } = divided.reduce((one, other) => (area(other) > area(one) ? other : one));
   const tiles = grid(count - 1, strip, gap, NARROWEST.strip);
@@ -72,18 +73,18 @@ function withLarge(count, stage, gap, large, shape) {
 }
 
 /** The strip has what the large one leaves of the stage, so far as it can use it; together they are in the middle. */
-function beside({ width, height }, gap, shape) {
+function beside({ width, height }, gap, shape, most) {
   const least = bounded(STRIP.least, width * STRIP.part, STRIP.most);
   const main = within({ x: 0, y: 0, width: width - least - gap, height }, shape);
-  const thick = Math.min(width - main.width - gap, Math.max(least, main.width * STRIP.atMost));
+  const thick = Math.min(width - main.width - gap, Math.max(least, main.width * most));
   const x = (width - main.width - gap - thick) / 2;
   return { main: { ...main, x }, strip: { x: x + main.width + gap, y: 0, width: thick, height } };
 }
 
-function below({ width, height }, gap, shape) {
+function below({ width, height }, gap, shape, most) {
   const least = bounded(STRIP.least, height * STRIP.part, STRIP.most);
   const main = within({ x: 0, y: 0, width, height: height - least - gap }, shape);
-  const thick = Math.min(height - main.height - gap, Math.max(least, main.height * STRIP.atMost));
+  const thick = Math.min(height - main.height - gap, Math.max(least, main.height * most));
   const y = (height - main.height - gap - thick) / 2;
   return { main: { ...main, y }, strip: { x: 0, y: y + main.height + gap, width, height: thick } };
 }

@@ -67,11 +67,20 @@ export class Stage {
   }
 
   #take(tile) {
-    tile.querySelector(".pin").addEventListener("click", () => {
-      this.#large = tile === this.#large ? null : tile;
-      this.arrange();
+    tile.querySelector(".pin").addEventListener("click", (event) => {
+      event.stopPropagation();
+      this.#turn(tile);
     });
+    // A small tile has no room for a button under a finger: it is one itself.
+    tile.addEventListener("click", ({ pointerType }) => pointerType === "touch" && this.#turn(tile));
+    tile.addEventListener("dblclick", () => this.#turn(tile));
     tile.querySelector("video").addEventListener("resize", () => this.arrange());
+    this.arrange();
+  }
+
+  /** Large, or one of many again. */
+  #turn(tile) {
+    this.#large = tile === this.#large ? null : tile;
     this.arrange();
   }
 }
