@@ -8,8 +8,8 @@ const WANTED = {
 const SCREEN = { video: { frameRate: { ideal: 15, max: 30 } }, audio: false };
 
 /**
- * {audio, video: a track or null, note: why one is missing and what to do, or ""}; asks for those of `kinds`, and prefers
- * the devices whose `ids` are given, by kind.
+ * {audio, video: a track or null, note: why one is missing and what to do, or ""}; asks for those of `kinds`: the devices
+ * whose `ids` are given, by kind, and others where these are not there.
  */
 export async function openDevices(kinds = ["audio", "video"], ids = {}) {
   const none = { audio: null, video: null };
@@ -37,9 +37,16 @@ export async function openScreen() {
 }
 
 async function open(kinds, ids) {
-  const wishes = kinds.map((kind) => [kind, ids[kind] ? { ...WANTED[kind], deviceId: { ideal: ids[kind] } } : WANTED[kind]]);
-  const stream = await navigator.mediaDevices.getUserMedia(Object.fromEntries(wishes));
-  return Object.fromEntries(stream.getTracks().map((track) => [track.kind, track]));
+  const wishes = kinds.map((kind) => [kind, ids[kind] ? { ...WANTED[kind], deviceId: { exact: ids[kind] } } : WANTED[kind]]);
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia(Object.fromEntries(wishes));
+    return Object.fromEntries(stream.getTracks().map((track) => [track.kind, track]));
+  } catch (error) {
+    // The one that was asked for is not there: then any.
+    const [kind] = kinds;
+    if (error.name !== "OverconstrainedError" || kinds.length > 1 || !ids[kind]) throw error;
+    return open(kinds, {});
+  }
 }
 
 /** One of them may be there: a missing or forbidden camera is no reason to take the microphone away. */
