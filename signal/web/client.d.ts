@@ -41,7 +41,7 @@ export interface ClientOptions {
   keep?: boolean;
   /** As in RTCConfiguration: "relay" lets no media go but through a TURN server. */
   iceTransportPolicy?: RTCIceTransportPolicy;
-  /** For an app that gets passes in another way, best first. It keeps them itself: see `Client.pass` and the event `id`. */
+  /** For an app that gets passes in another way, best first. It keeps them itself: see the event `pass`. */
   passes?: readonly Pass[];
   /** With `passes`: the room is known to have a password, so that an open room of the same name is not the one meant. */
   locked?: boolean;
@@ -110,6 +110,8 @@ export interface ClientEventMap {
   state: CustomEvent<StateChange>;
   /** `Client.id` is known, or another one: then all peers have gone, and come anew. */
   id: CustomEvent<{ id: string }>;
+  /** `Client.pass` is a newer one: every now and then, as they expire. */
+  pass: CustomEvent<Pass>;
   /** Somebody came, went, or has another name. */
   roster: CustomEvent<{ clients: readonly Member[] }>;
   /** A peer came. Its own events tell what becomes of it. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Guest } from './guest.js';
 import { scene } from './scene.js';
+import { until } from './until.js';
 
 scene('in a tab that nobody looks at, an offer that got lost is said again', async (house) => {
   const node = await house.node('a');
@@ -59,4 +60,21 @@ scene('a duplicated tab is somebody else', async (house) => {
   const second = await ada.duplicates(node, 'tabs');
   assert.notEqual(second.id, ada.id);
   await ada.seesNames('Ada', 'Ada’s second tab');
+});
+
+scene('a pass that would expire in a long call is renewed in time', async (house) => {
+  const node = await house.node('a');
+  const ada = await Guest.enters(house, 'Ada', node, 'long');
+  await ada.leaves();
+  const hoursArePast = () => {
+    const setInterval = window.setInterval;
+    window.setInterval = (act, ms) => setInterval(act, ms < 3600_000 ? ms : 300);
+    window.passes = new Set();
+    window.call.addEventListener('pass', ({ detail }) => window.passes.add(detail.token));
+  };
+  await ada.page.evaluate(hoursArePast);
+  await ada.comesBack();
+  await until('three passes were given', () => ada.page.evaluate(() => window.passes.size >= 3));
+  const [id, kept] = await ada.does((call) => [call.pass.id, Object.values({ ...sessionStorage }).map((json) => JSON.parse(json).id)]);
+  assert.deepEqual([id, kept], [await ada.does((call) => call.id), [id]], 'for the same id, and kept for a reload');
 });

@@ -72,6 +72,7 @@ export class Client extends EventTarget {
     this.#line = new Signaling({ ...where, passes: passes ?? [], username, password, locked: locked ?? Boolean(password) });
     this.#line.addEventListener("open", () => this.#opened());
     this.#line.addEventListener("welcome", ({ detail: { first, again } }) => this.#welcomed(first, again));
+    this.#line.addEventListener("pass", () => this.#keep());
     this.#line.addEventListener("frame", ({ detail }) => this.#heard(detail));
     this.#line.addEventListener("down", () => this.#become("reconnecting"));
     this.#line.addEventListener("problem", ({ detail }) => this.#tell("problem", detail));
@@ -159,7 +160,7 @@ export class Client extends EventTarget {
   #welcomed(first, again) {
     // Not before: what was held for us comes first, and may hold a roster of some time ago.
     this.#catchUp = true;
-    this.#seat?.keep(this.pass);
+    this.#keep();
     if (again) {
       this.#settled = Date.now() + SETTLED_AFTER;
       return;
@@ -167,6 +168,11 @@ export class Client extends EventTarget {
     // Whom we knew under an id that is no more knows us as somebody else now.
     if (!first) this.#removeAll();
     this.#tell("id", { id: this.id });
+  }
+
+  #keep() {
+    this.#seat?.keep(this.pass);
+    this.#tell("pass", this.pass);
   }
 
   #heard({ sender, receiver, type, data }) {

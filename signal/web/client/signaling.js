@@ -4,6 +4,7 @@
 //   open     the socket is there: say what you want to know
 //   welcome  the node has told us our id; detail {id, first, again}: the first time, or with the id of before
 //   down     the socket is gone, another one follows
+//   pass     the proof of our id is a newer one
 //   frame    detail {sender, receiver, type, data}: whatever is not the line's own business
 //   problem  detail {status, text, final}: why the node does not let us in; status 0: it has not been reached yet
 //   ended    detail {why: "left" | "replaced" | "refused", text}: nothing more happens by itself
@@ -19,6 +20,8 @@ const STEADY = 10_000;
 const OPEN_WITHIN = 10_000;
 const BEAT_EVERY = 15_000;
 const ANSWER_WITHIN = 8_000;
+// A pass expires, after some hours by default, whether the line is up or not; as long as it is good it gets a newer one.
+const RENEW_EVERY = 3600_000;
 const LOCKED = 401;
 const FORBIDDEN = 403;
 const TOO_MANY = 429;
@@ -47,6 +50,7 @@ export class Signaling extends EventTarget {
   #patient = false;
   #retry;
   #beat;
+  #renewal;
   #deadline;
   #online = () => this.#hurry();
   #seen = () => document.visibilityState === "visible" && this.#hurry();
@@ -152,6 +156,7 @@ export class Signaling extends EventTarget {
     this.#welcomed = true;
     this.#since = Date.now();
     this.#beat = setInterval(() => this.#ping(), BEAT_EVERY);
+    this.#renewal = setInterval(() => this.#renew(), RENEW_EVERY);
     if (this.#leaving) {
       this.send(SERVER, "bye", Date.now());
       return;
@@ -191,6 +196,7 @@ export class Signaling extends EventTarget {
     this.#welcomed = false;
     clearTimeout(this.#deadline);
     clearInterval(this.#beat);
+    clearInterval(this.#renewal);
   }
 
   #later(atLeast = 0) {
@@ -212,8 +218,7 @@ export class Signaling extends EventTarget {
     const shown = this.pass;
     // Without any proof the node would make an open room under the name of one that had a password.
     if (!shown && this.#locked && !this.#introduction.password) return this.#refused({ status: LOCKED, text: refusalOf(LOCKED) });
-    const asked = { server: this.#server, room: this.#room, token: shown?.token, ...this.#introduction };
-    const { pass, ...refusal } = await askForPass(asked);
+    const { pass, ...refusal } = await this.#exchange(shown);
     if (this.#over) return;
     // Another id that nobody expected may be one of another, open room of the same name.
     const strange = this.#locked && shown && !renew && pass && pass.id !== shown.id;
@@ -226,6 +231,18 @@ export class Signaling extends EventTarget {
     // A known id whose socket was refused: the node is not ready for it yet.
     if (pass.id === shown?.id) this.#later();
     else this.#dial();
+  }
+
+  async #renew() {
+    const { pass } = await this.#exchange(this.pass);
+    if (pass?.id !== this.id) return;
+    this.#passes[0] = pass;
+    this.#tell("pass");
+  }
+
+  /** The answer to who shows a pass, or none, and asks for the next. */
+  #exchange(shown) {
+    return askForPass({ server: this.#server, room: this.#room, token: shown?.token, ...this.#introduction });
   }
 
   #refused({ status, text, wait = 0 }) {

@@ -40,6 +40,7 @@ call.addEventListener("peer", ({ detail }) => peerCame(detail));
 call.addEventListener("gone", ({ detail: { username } }) => console.log(username));
 call.addEventListener("state", ({ detail: { state, why, text } }: CustomEvent<StateChange>) => console.log(state, why, text));
 call.addEventListener("id", ({ detail: { id } }) => console.log(id.length));
+call.addEventListener("pass", ({ detail: { id, token } }) => sessionStorage.setItem(id, token));
 call.addEventListener("roster", ({ detail: { clients } }) => console.log(clients.map((member: Member) => member.username)));
 call.addEventListener("warning", ({ detail: { text } }) => console.warn(text));
 const problemMet = ({ detail: { status, text, final } }: CustomEvent<Problem>): void => console.log(status + 1, text, !final);
