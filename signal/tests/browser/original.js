@@ -22,19 +22,21 @@ export async function enterAsOriginal(room) {
     connection.ontrack = ({ track, streams: [stream] }) => streams.set(track.id, stream?.id);
     connection.onicecandidate = ({ candidate }) => candidate && say(peer, 'icecandidate', candidate.toJSON());
     connection.onnegotiationneeded = async () => {
-      making = true;
-      const offer = await connection.createOffer();
-      if (connection.signalingState === 'stable') {
+      try {
+        making = true;
+        const offer = await connection.createOffer();
+        if (connection.signalingState !== 'stable') return;
         await connection.setLocalDescription(offer);
         say(peer, 'offer', connection.localDescription.toJSON());
+      } finally {
+        making = false;
       }
-      making = false;
     };
     connection.offered = async (offer) => {
       const collision = making || connection.signalingState !== 'stable';
       if (collision && id > peer) return;
-      if (collision) await connection.setLocalDescription({ type: 'rollback' });
-      await connection.setRemoteDescription(offer);
+      const rollback = collision && connection.setLocalDescription({ type: 'rollback' });
+      await Promise.all([rollback, connection.setRemoteDescription(offer)]);
       await connection.setLocalDescription(await connection.createAnswer());
       say(peer, 'answer', connection.localDescription.toJSON());
     };
