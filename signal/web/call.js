@@ -109,6 +109,7 @@ function enter(passes, resumed) {
   const does = {
     state: showState,
     id: taken,
+    pass: keep,
     roster: ({ clients }) => showRoster(clients, client.id),
     peer: addPerson,
     gone: removePerson,
