@@ -29,8 +29,11 @@ function named() {
 }
 
 function show() {
+  // What is pressed most comes first.
+  const first = (button) => (button.closest(".controls") ? 0 : 1);
+  const buttons = named().sort((one, other) => first(one) - first(other));
   list.replaceChildren(
-    ...named().map((button) => {
+    ...buttons.map((button) => {
       const row = document.createElement("div");
       const key = document.createElement("dt");
       const what = document.createElement("dd");

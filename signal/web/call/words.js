@@ -48,8 +48,9 @@ const REFUSALS = {
 /** {title, text, again}: why the call is over, by the client's `why` and `text`, and the status that refused us if any. */
 export function goodbye(why, text, status) {
   if (why === "refused" && REFUSALS[status]) return REFUSALS[status];
-  const words = GOODBYES[why];
-  return why === "left" || !text ? words : { ...words, text };
+  // Not from this page, or it would need no words.
+  if (why === "left" && text) return { ...GOODBYES.left, title: "You have left this call", text };
+  return { ...GOODBYES[why], text: text || GOODBYES[why].text };
 }
 
 export const CANNOT_CALL = {
