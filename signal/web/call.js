@@ -8,11 +8,12 @@ import { follow as followLevel } from "./call/level.js";
 import { openChat, rest, showLine, showRoster } from "./call/panel.js";
 import { pick } from "./call/picker.js";
 import { Screen } from "./call/screen.js";
-import { recall, remember, take } from "./call/seat.js";
+import * as seat from "./call/seat.js";
 import { Stage } from "./call/stage.js";
 import { showNote, tellNews } from "./call/tell.js";
 import { cordOf, follow, initialOf, screenOf, tileOf } from "./call/tile.js";
 import { CANNOT_CALL, goodbye, wordsFor } from "./call/words.js";
+import { keep, recall } from "./kept.js";
 import { rememberRoom } from "./recent.js";
 
 const LISTEN_EVERY = 250;
@@ -73,7 +74,7 @@ async function toggle(kind) {
   await devices.toggle(kind);
   switches[kind].disabled = false;
   if (had) switches[kind].focus();
-  keep();
+  keepSeat();
   tellNews(`${kind === "audio" ? "Microphone" : "Camera"} ${devices.isOn(kind) ? "on" : "off"}`);
 }
 
@@ -91,25 +92,21 @@ function becomes(state) {
   body.dataset.state = state;
 }
 
-function keep() {
+function keepSeat() {
   if (!client) return;
   const joined = client.state !== "ended";
-  remember(slug, { ...(joined ? client.pass : {}), name: client.username, joined, wanted: devices.wanted });
+  seat.remember(slug, { ...(joined ? client.pass : {}), name: client.username, joined, wanted: devices.wanted });
 }
 
 function enter(passes, resumed) {
   const username = $("#name").value.trim();
-  try {
-    localStorage.setItem(NAME, username);
-  } catch {
-    // Asked again next time.
-  }
+  keep(NAME, username);
   const iceTransportPolicy = query.has("relay") ? "relay" : "all";
   client = new Client({ room: slug, passes, username: username || "Guest", locked, resumed, iceTransportPolicy });
   const does = {
     state: showState,
     id: taken,
-    pass: keep,
+    pass: keepSeat,
     roster: ({ clients }) => showRoster(clients, client.id),
     peer: addPerson,
     gone: removePerson,
@@ -129,8 +126,8 @@ function enter(passes, resumed) {
 
 function taken({ id }) {
   body.dataset.id = id;
-  take(id);
-  keep();
+  seat.take(id);
+  keepSeat();
 }
 
 function meet(met) {
@@ -155,7 +152,7 @@ function showState({ state, why, text }) {
     rememberRoom(slug, $("h1").textContent);
   }
   showWords();
-  keep();
+  keepSeat();
   if (state === "ended") end(goodbye(why, text, problem?.status), () => rejoin(why));
 }
 
@@ -251,25 +248,17 @@ function wire(passes) {
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 }
 
-function rememberedName() {
-  try {
-    return localStorage.getItem(NAME) ?? "";
-  } catch {
-    return "";
-  }
-}
-
 async function start() {
-  const kept = recall(slug);
-  const resumed = Boolean(kept.joined && kept.token) && (await take(kept.id));
+  const kept = seat.recall(slug);
+  const resumed = Boolean(kept.joined && kept.token) && (await seat.take(kept.id));
   if (!resumed) {
-    remember(slug, { name: kept.name, wanted: kept.wanted });
-    await take(fresh.id);
+    seat.remember(slug, { name: kept.name, wanted: kept.wanted });
+    await seat.take(fresh.id);
   }
   const passes = resumed ? [{ id: kept.id, token: kept.token }, fresh] : [fresh];
   Object.assign(devices.wanted, kept.wanted);
   body.dataset.id = passes[0].id;
-  $("#name").value = kept.name ?? rememberedName();
+  $("#name").value = kept.name ?? recall(NAME, "");
   offerLink();
   listenToKeys();
   pick(devices, $("#choose"));

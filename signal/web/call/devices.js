@@ -6,9 +6,10 @@
 //   speaker  {id}: sound goes there from now on; "" is the system's own choice
 //   note     {text}: something a person should read; "" when it is over
 
+import { keep, recall } from "../kept.js";
 import { openDevices } from "./media.js";
 
-const KEPT = "switchboard:devices";
+const KEY = "switchboard:devices";
 const KINDS = { audioinput: "audio", videoinput: "video", audiooutput: "speaker" };
 const WORDS = { audio: "microphone", video: "camera", speaker: "speaker" };
 
@@ -20,7 +21,7 @@ export class Devices extends EventTarget {
   wanted = { audio: true, video: true };
   /** What there is, by kind: [{id, label}, …]; nameless, and so left out, before the first permission. */
   list = { audio: [], video: [], speaker: [] };
-  #chosen = kept();
+  #chosen = recall(KEY, {});
 
   constructor() {
     super();
@@ -59,7 +60,7 @@ export class Devices extends EventTarget {
   /** Takes another device, now and the next time. */
   async choose(kind, id) {
     this.#chosen[kind] = this.list[kind].find((device) => device.id === id) ?? { id };
-    keep(this.#chosen);
+    keep(KEY, this.#chosen);
     if (kind === "speaker") return this.#tell("speaker", { id });
     if (!this.tracks[kind]) return;
     await this.#reopen(kind);
@@ -141,21 +142,5 @@ export class Devices extends EventTarget {
     const { id, label } = this.#chosen[kind] ?? {};
     const list = this.list[kind];
     return list.find((device) => device.id === id) ?? list.find((device) => label && device.label === label);
-  }
-}
-
-function kept() {
-  try {
-    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-function keep(chosen) {
-  try {
-    localStorage.setItem(KEPT, JSON.stringify(chosen));
-  } catch {
-    // Chosen anew next time.
   }
 }

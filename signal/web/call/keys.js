@@ -1,14 +1,16 @@
 // Shortcuts: a key presses the button that names it in `aria-keyshortcuts`.
 
-const KEPT = "switchboard:shortcuts";
+import { keep, recall } from "../kept.js";
+
+const KEY = "switchboard:shortcuts";
 const TYPING = 'input:not([type="checkbox"]), textarea, select, [contenteditable]';
 const dialog = document.querySelector("#keys");
 const list = dialog.querySelector("dl");
 const choice = dialog.querySelector("#keys-on");
 
 export function listenToKeys() {
-  choice.checked = kept();
-  choice.addEventListener("change", keep);
+  choice.checked = recall(KEY, true);
+  choice.addEventListener("change", () => keep(KEY, choice.checked));
   document.querySelector("#help").addEventListener("click", () => {
     show();
     dialog.showModal();
@@ -43,20 +45,4 @@ function show() {
       return row;
     }),
   );
-}
-
-function kept() {
-  try {
-    return localStorage.getItem(KEPT) !== "off";
-  } catch {
-    return true;
-  }
-}
-
-function keep() {
-  try {
-    localStorage.setItem(KEPT, choice.checked ? "on" : "off");
-  } catch {
-    // On again next time.
-  }
 }

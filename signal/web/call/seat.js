@@ -1,22 +1,12 @@
 // What this tab was in this room: kept over a reload, for this tab alone.
 
+import * as kept from "../kept.js";
+
 export { take } from "../client/seat.js";
 
 const key = (slug) => `switchboard:${slug}`;
 
 /** {token, id, name, joined, wanted} as this tab left it, or {}. */
-export function recall(slug) {
-  try {
-    return JSON.parse(sessionStorage.getItem(key(slug))) ?? {};
-  } catch {
-    return {};
-  }
-}
+export const recall = (slug) => kept.recall(key(slug), {}, "sessionStorage");
 
-export function remember(slug, seat) {
-  try {
-    sessionStorage.setItem(key(slug), JSON.stringify(seat));
-  } catch {
-    // Without storage a reload is a new guest, which is no reason not to call.
-  }
-}
+export const remember = (slug, seat) => kept.keep(key(slug), seat, "sessionStorage");
