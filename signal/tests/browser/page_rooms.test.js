@@ -82,3 +82,22 @@ scene('a browser without WebRTC is told so', async (house) => {
   await alice.opens(new URL('/room/old', node.url));
   await alice.reads('This browser cannot make calls');
 });
+
+scene('too many passwords, and a room that is not there, are told in words that lead on', async (house) => {
+  const env = { SIGNAL__LIMITS__PASSWORD_ATTEMPTS: '2', SIGNAL__ROOMS__CREATE_ON_ENTRY: 'false' };
+  const node = await house.node('a', { env });
+  await fetch(new URL('/api/rooms', node.url), { method: 'POST', body: JSON.stringify({ name: 'Vault', password: 'sesame' }) });
+  const alice = await house.caller('Alice');
+  await alice.opens(new URL('/room/vault', node.url));
+  for (const guess of ['a', 'b', 'c']) await alice.givesPassword(guess);
+  await alice.reads('Too many tries');
+  await alice.page.getByRole('link', { name: 'Try again' }).click();
+  await alice.reads('This room has a password.');
+
+  await alice.opens(new URL('/room/long-gone', node.url));
+  await alice.reads('No such room');
+  await alice.page.getByRole('link', { name: 'Open a room of this name' }).click();
+  await alice.presses('Open the room');
+  await alice.page.waitForURL('**/room/long-gone');
+  await alice.reads('Ready to be put through?');
+});

@@ -10,14 +10,20 @@ const PATHS = {
 const LOUD = 0.02;
 // A picture that stands still for this long is none.
 const STILL_AFTER = 2000;
-const CORDS = 6;
+const uses = Array(6).fill(0);
+const cords = new Map();
 const pictures = new WeakMap();
 
-/** One of the cord colours, the same for an id in every page. */
+/** One of the cord colours: of those that fewest have on this page, the one that an id comes to by itself. */
 export function cordOf(id) {
-  let sum = 0;
-  for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) % 9973;
-  return String(sum % CORDS);
+  if (!cords.has(id)) {
+    const first = [...id].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 9973, 0);
+    const inTurn = uses.map((_, i) => (first + i) % uses.length);
+    const cord = inTurn.reduce((one, other) => (uses[other] < uses[one] ? other : one));
+    uses[cord] += 1;
+    cords.set(id, String(cord));
+  }
+  return cords.get(id);
 }
 
 export function initialOf(name) {
