@@ -21,9 +21,16 @@ scenes!(both, PLAIN;
 
 scenes!(one_node, PLAIN; a_page_of_any_host_may_use_the_client_module_and_the_api);
 scenes!(one_node, WITH_ORIGINS; with_origins_listed_only_their_pages_may);
+scenes!(both, PLAIN; a_password_opens_no_room_that_is_not_there);
 scenes!(both, MANAGED; a_program_gets_into_no_room_that_nobody_made);
 scenes!(one_node, STRICT; who_tries_too_many_passwords_has_to_wait);
 scenes!(one_node, PLAIN; what_is_not_asked_for_is_refused_in_json);
+
+async fn a_password_opens_no_room_that_is_not_there(house: &mut House) {
+    let mut alice = house.browser("Alice");
+    alice.asks_for("vault", json!({ "password": "sesame" })).await.is_refusal(404);
+    assert_eq!(alice.asks_for("vault", json!({ "password": "" })).await.status, 201, "none is none");
+}
 
 const OPEN_TO_PAGES: [&str; 5] =
     ["/client.js", "/client.d.ts", "/web/style.css", "/api/rooms", "/api/rooms/capsule/clients"];

@@ -221,7 +221,9 @@ impl Site {
     async fn open(&self, room: &RoomId, shown: Credentials<'_>, address: IpAddr) -> Result<Opened, Shut> {
         let asked = shown.pass.as_ref().map(|pass| pass.ids.as_slice()).unwrap_or_default();
         let Some(seen) = self.router.backplane().look(room, asked).await? else {
-            if !self.router.creates_on_entry() {
+            // Whoever has a password means a room that had one, not an open one of its name.
+            let locked = shown.password.is_some_and(|password| !password.is_empty());
+            if locked || !self.router.creates_on_entry() {
                 return Err(Refusal::NoRoom.into());
             }
             return Ok(Opened {
