@@ -36,5 +36,8 @@ unit: ## the tests in Rust: units, conformance, scenes over real sockets and Red
 build: ## the program of a node as it is shipped
 	cargo build --release --package signal
 
+image: ## the container image of the two services (deploy/Dockerfile)
+	$(ENGINE) build --tag switchboard --file deploy/Dockerfile $(IMAGE_FLAGS) .
+
 scenes: ## calls in real browsers, through the built node (target/release/signal, or SIGNAL_PROGRAM)
 	cd signal/tests/browser && node --test --test-concurrency=1 --test-reporter=spec
