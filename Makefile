@@ -4,14 +4,17 @@
 export PATH := $(PATH):/usr/sbin:$(HOME)/.cargo/bin
 export SIGNAL_SCREENSHOTS ?= $(CURDIR)/target/screenshots
 
-.PHONY: help test check parts format lints docs licences unit build scenes
+# What builds the image: podman or docker.
+ENGINE ?= $(firstword $(notdir $(shell command -v podman docker)) podman)
+
+.PHONY: help test check parts format lints docs licences unit build scenes cluster image shipped deploy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: ## everything, on a bare machine too; the last line says how many passed and failed
 	@MAKE="$(MAKE)" signal/tests/tally need:parts check:format check:lints check:docs check:licences \
-		cargo:unit need:build node:scenes
+		cargo:unit need:build node:deploy check:shipped node:scenes
 
 check: format lints docs licences ## what can be said without running anything
 
@@ -33,10 +36,19 @@ licences: ## every crate is one that we may use, from where we take crates
 unit: ## the tests in Rust: units, conformance, scenes over real sockets and Redis
 	cargo test --workspace --no-fail-fast
 
-build: ## the program of a node as it is shipped
-	cargo build --release --package signal
+build: ## the two services as they are shipped
+	cargo build --release --package signal --package turn-auth
 
-image: ## the container image of the two services (deploy/Dockerfile)
+cluster: build ## haproxy with HTTPS, two nodes, Redis, coturn, turn-auth, Prometheus, on this machine, until Ctrl-C
+	@setpriv --pdeathsig TERM deploy/cluster.mjs
+
+deploy: ## the configurations in deploy/ are read by those whom they are for, and agree
+	node --test --test-reporter=spec deploy/tests
+
+shipped: ## the image, built also where none can be fetched to build it in (deploy/tests/image)
+	deploy/tests/image
+
+image: ## the container image `switchboard`, of the two services (deploy/Dockerfile)
 	$(ENGINE) build --tag switchboard --file deploy/Dockerfile $(IMAGE_FLAGS) .
 
 scenes: ## calls in real browsers, through the built node (target/release/signal, or SIGNAL_PROGRAM)

@@ -37,8 +37,9 @@ const partDied = new Promise((resolve) => (died = resolve));
 class Part {
   constructor(name, program, args = [], env = {}) {
     Object.assign(this, { name, log: [] });
-    // A group of its own: Ctrl-C is for this script, which stops its parts in their order.
-    this.child = spawn(program, args, { detached: true, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    // A group of its own: Ctrl-C is for this script, which stops its parts in their order. Should it be killed itself,
+    // nobody does, so they are too.
+    this.child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], { detached: true, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     parts.set(name, this);
     const closed = once(this.child, 'close').then(([code, signal]) => signal ?? `exit code ${code}`);
     this.ended = closed.catch((problem) => problem.message).then((how) => {
@@ -49,6 +50,7 @@ class Part {
   }
 
   #says(line) {
+    if (!line.trim()) return;
     this.log.push(line);
     if (this.log.length > 100) this.log.shift();
     console.log(`${this.name.padEnd(10)} │ ${line}`);
@@ -223,7 +225,8 @@ async function haproxy(left, right, at) {
 /** With the shipped rules, and these targets. */
 async function prometheus(dir, jobs, at) {
   const targets = Object.entries(jobs).map(([part, urls]) => ({ labels: { part }, targets: urls.map((url) => new URL(url).host) }));
-  const config = file(dir, 'prometheus.yml', readFileSync(shipped('prometheus/prometheus.yml')));
+  // More often than in a real one: who sits before it wants to see something.
+  const config = file(dir, 'prometheus.yml', readFileSync(shipped('prometheus/prometheus.yml'), 'utf8').replaceAll('15s', '2s'));
   file(dir, 'rules.yml', readFileSync(shipped('prometheus/rules.yml')));
   file(dir, 'targets.yml', JSON.stringify(targets));
   new Part('prometheus', 'prometheus', [
