@@ -17,6 +17,7 @@ export async function cluster(house, env) {
       const said = (pattern) => pattern.exec(part.log)[1];
       return {
         url: said(/^Switchboard is at\s+(https:\S+)/m),
+        credentials: said(/^TURN is at.*credentials at\s+(http:\S+)/m),
         prometheus: said(/^Prometheus is at\s+(http:\S+)/m),
         metrics: part.log.slice(part.log.search(/^Metrics are at/m)).match(/http:\S+\/metrics/g),
       };

@@ -12,7 +12,7 @@ const minutes = 60_000;
 
 scene('make cluster: a relayed call over HTTPS, seen on the dashboard, and then nothing is left', async (house) => {
   const here = await cluster(house);
-  const { url, prometheus, metrics } = await here.opens();
+  const { url, credentials, prometheus, metrics } = await here.opens();
   const programs = await here.programs();
   const names = programs.map(({ name }) => name);
   for (const name of ['haproxy', 'signal', 'redis-server', 'turnserver', 'turn-auth', 'prometheus']) {
@@ -31,6 +31,9 @@ scene('make cluster: a relayed call over HTTPS, seen on the dashboard, and then 
 
   const credentialsIssued = await ask(prometheus, 'sum(turn_credentials_issued_total{job="turn-auth"})');
   assert.ok(Number(credentialsIssued[0].value[1]) > 0, 'the credentials are from turn-auth');
+
+  const stranger = await fetch(new URL('/?service=turn&username=somebody&key=guessed', credentials));
+  assert.ok(!stranger.ok, 'who has no key gets none');
 
   for (const { title, expr, mayBeEmpty } of await queries()) {
     await until(`“${title}” shows something: ${expr}`, async () => {
