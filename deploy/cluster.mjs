@@ -176,6 +176,7 @@ async function turnAuth(turn, secretFile, keyFile) {
     TURN_AUTH__TURN__URLS: `${turn}?transport=udp,${turn}?transport=tcp`,
     TURN_AUTH__TURN__SECRET_FILE: secretFile,
     TURN_AUTH__KEYS_FILE: keyFile,
+    TURN_AUTH__DRAIN__WAIT: '0s',
   });
   const [, url] = await part.finds(/Credentials are at\s+(http:\S+)/);
   const [, metrics] = await part.finds(/Metrics are at\s+(http:\S+)/);
