@@ -154,7 +154,7 @@ export class Client extends EventTarget {
   #opened() {
     if (this.username && this.#roster.length === 0) this.rename(this.username);
     this.#line.send(SERVER, "get-ice-servers");
-    this.#line.send(SERVER, "get-room-info");
+    if (this.#servers) this.#line.send(SERVER, "get-room-info");
   }
 
   #welcomed(first, again) {
@@ -202,6 +202,7 @@ export class Client extends EventTarget {
   }
 
   #serve(servers) {
+    if (!this.#servers) this.#line.send(SERVER, "get-room-info");
     this.#servers = servers;
     for (const peer of this.peers.values()) peer.configure(this.#configuration);
     clearTimeout(this.#renewal);
@@ -209,7 +210,7 @@ export class Client extends EventTarget {
     if (wait !== null) this.#renewal = setTimeout(() => this.#line.send(SERVER, "get-ice-servers"), wait);
   }
 
-  /** The room as it is. Before the ICE servers are known nobody can be called: the answer to our own question comes later. */
+  /** The room as it is. Before the ICE servers are known nobody can be called: when they are, we ask. */
   #assemble(clients) {
     if (!this.#servers) return;
     this.#roll(clients);
