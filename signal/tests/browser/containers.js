@@ -39,11 +39,10 @@ export async function containers(house) {
     starts: () => compose('up', '--no-build', '--detach', ...services),
     /** What everybody in it had to say. */
     said: async () => (await compose('logs').catch((problem) => problem)).stderr,
-    isRunning: async (service) => (await within('inspect', '--format', '{{.State.Status}}', `${project}_${service}_1`)).trim() === 'running',
     inspects: async (service) => JSON.parse(await within('inspect', `${project}_${service}_1`))[0],
-    /** Stops one as an orchestrator does, with its time to drain, and gives its exit code. */
+    /** Stops one, with the time that compose.yaml gives it, and gives its exit code. */
     async stops(service) {
-      await within('stop', `${project}_${service}_1`);
+      await compose('stop', service);
       return (await this.inspects(service)).State.ExitCode;
     },
     /** All of it, at once. */
