@@ -1,0 +1,187 @@
+//! What the driver is tested against: real nodes, a real Redis, and the examples of this package.
+
+// Each file of tests is a crate of its own, and needs only some of these.
+#![allow(dead_code)]
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Nobody waits longer than this for anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A process that ends with its test.
+pub(crate) struct Server {
+    child: Child,
+    /// Where it is, as it said itself.
+    pub(crate) url: String,
+}
+
+impl Server {
+    /// Starts it, and waits until it says where it is: after `before` in one of its lines, up to the next blank.
+    fn start(mut command: Command, before: &str) -> Self {
+        let shown = format!("{command:?}");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.unwrap_or_else(|why| panic!("{shown}: {why}"));
+        let out = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, lines) = channel();
+        // Reads on when nobody listens any more: a full pipe would stop the process.
+        thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        let mut server = Self { child, url: String::new() };
+        let until = Instant::now() + DEADLINE;
+        while server.url.is_empty() {
+            let line = lines.recv_timeout(until.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("{shown} does not say “{before}”"));
+            if let Some((_, rest)) = line.split_once(before) {
+                rest.trim_start().split(' ').next().unwrap_or_default().clone_into(&mut server.url);
+            }
+        }
+        server
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// A node; `settings` are names without prefix, and values.
+    pub(crate) fn node(settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(signal());
+        for (key, _) in env::vars().filter(|(key, _)| key.starts_with("SIGNAL__")) {
+            command.env_remove(key);
+        }
+        let always = [("LISTEN", "127.0.0.1:0"), ("OPS__LISTEN", "127.0.0.1:0"), ("LOG", "warn")];
+        for (key, value) in always.iter().chain(settings) {
+            command.env(format!("SIGNAL__{key}"), value);
+        }
+        Self::start(command, "Switchboard is at")
+    }
+
+    /// A Redis.
+    pub(crate) fn redis() -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
+        let port = free.expect("a free port").port().to_string();
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port]);
+        let mut redis = Self::start(command, "Ready to accept ");
+        redis.url = format!("redis://127.0.0.1:{port}");
+        redis
+    }
+
+    /// The example `echo`.
+    pub(crate) fn echo() -> Self {
+        let mut command = Command::new(example("echo"));
+        command.arg("127.0.0.1:0");
+        Self::start(command, "Echo is at")
+    }
+
+    /// The example `faults`, in front of this server.
+    pub(crate) fn with_faults(&self, faults: &[&str]) -> Self {
+        let (_, address) = self.url.split_once("//").expect("a URL");
+        let mut command = Command::new(example("faults"));
+        command.args(["--to", address.trim_end_matches('/')]).args(faults);
+        Self::start(command, "Faults are at")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a run of the driver has shown.
+pub(crate) struct Shown {
+    /// Its exit code.
+    pub(crate) code: i32,
+    /// Standard output: the table.
+    pub(crate) table: String,
+    /// Standard error: progress, and what went wrong.
+    pub(crate) errors: String,
+    /// The report; null if there is none.
+    pub(crate) report: Value,
+    /// The page; empty if there is none.
+    pub(crate) page: String,
+}
+
+impl Shown {
+    /// A number of the ledger.
+    pub(crate) fn count(&self, what: &str) -> u64 {
+        self.report["ledger"][what].as_u64().unwrap_or_else(|| panic!("no {what}:\n{self}"))
+    }
+
+    /// What should not be there, by its name.
+    pub(crate) fn wrong(&self) -> Vec<(&'static str, u64)> {
+        let names = ["lost", "doubled", "misrouted", "reordered", "damaged"];
+        names.into_iter().map(|name| (name, self.count(name))).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit code {}\n{}\n{}", self.code, self.errors, self.table)
+    }
+}
+
+/// Runs the driver with these arguments.
+pub(crate) fn loadtest(name: &str, arguments: &str, urls: &[&Server]) -> Shown {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (json, plot) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.html")));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(arguments.split_whitespace()).arg("--json").arg(&json).arg("--plot").arg(&plot);
+    command.args(urls.iter().flat_map(|server| ["--url", &server.url]));
+    let output = command.stdin(Stdio::null()).output().expect("the program starts");
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
+    Shown {
+        code: output.status.code().expect("it ends by itself"),
+        table: String::from_utf8_lossy(&output.stdout).into_owned(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        report: serde_json::from_str(&read(&json)).unwrap_or_default(),
+        page: read(&plot),
+    }
+}
+
+/// The directory of this build's programs.
+fn programs() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_loadtest")).with_file_name("")
+}
+
+fn example(name: &str) -> PathBuf {
+    let program = programs().join("examples").join(name);
+    assert!(program.exists(), "{} is not built: `cargo build -p loadtest --examples`", program.display());
+    program
+}
+
+/// The program of a node: what SIGNAL_PROGRAM names, or one that is built as this test is; the driver does not know its
+/// crate. It is built as part of the workspace, as `cargo test --workspace` has done already.
+fn signal() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        if let Some(program) = env::var_os("SIGNAL_PROGRAM") {
+            return program.into();
+        }
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--workspace", "--bin", "signal"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        // What cargo says to a test of its package makes build scripts run again, and all that depends on them.
+        for (key, _) in env::vars()
+            .filter(|(key, _)| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| key.starts_with(of)))
+        {
+            build.env_remove(key);
+        }
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo starts");
+        assert!(status.success(), "the node cannot be built");
+        programs().join("signal")
+    })
+}
