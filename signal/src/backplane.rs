@@ -251,11 +251,11 @@ pub struct Lifetimes {
 pub struct Numbers {
     /// How long the directory took to answer, there and back; an envelope to another node takes about as long.
     pub round_trip: Duration,
-    /// Envelopes that wait for other nodes to hear them.
+    /// Envelopes that wait, or that other nodes have not acknowledged.
     pub unsettled: usize,
     /// Frames between nodes that went more than once.
     pub retransmits: u64,
-    /// Envelopes that never came: holes in their numbers.
+    /// Envelopes of other nodes that had to be asked for again: holes in their numbers.
     pub missed: u64,
     /// Frames between nodes that were none, or not ours.
     pub rejected: u64,

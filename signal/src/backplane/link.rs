@@ -1,17 +1,18 @@
-//! The numbered stream of envelopes from one node to another, and the seal on it. No I/O, no clock, no log.
+//! The numbered streams of envelopes between two nodes, and the seal on their frames. No I/O, no clock, no log.
 //!
-//! [`Outgoing`] is the source's end: it gathers envelopes into frames, has one frame in flight, and repeats what was
-//! not heard. [`Incoming`] is the destination's: it knows by their numbers what it has had already, so that a frame
-//! that was sent twice is delivered once, and nothing is ever delivered late and out of order.
+//! A bus forgets: a frame that somebody heard (`PUBLISH` was answered with 1) can be lost all the same, in a
+//! subscriber's buffer or on a connection that breaks. A [`Link`] is one node's end of two streams, one each way, and
+//! makes up for that. What goes out is numbered and kept until the other end has acknowledged it; frames say how far
+//! the other stream has come, and whether something of it is missing. Who is told of a hole, or is told nothing for
+//! a while, goes back to the oldest envelope that was not acknowledged, and sends again from there. So each envelope is
+//! delivered once and in order, whatever the bus loses, repeats or holds up, as long as both nodes live; and when the
+//! other one does not, [`Link::close`] gives back what it has not acknowledged.
 //!
-//! What is not here yet: a frame that somebody heard (`PUBLISH` was answered with 1) and that was lost all the same,
-//! in a subscriber's buffer or on a broken connection, is not sent again. [`Incoming`] sees the hole in the numbers
-//! and counts it ([`Received::missed`]); the tail of a stream can be lost without even that. Acknowledgements, the
-//! ring of what is not acknowledged, the answer to a hole and the heartbeat with the newest number belong into this
-//! file: into [`Outgoing::sent`], which forgets a frame when it was heard and will forget it when it was acknowledged,
-//! and into [`Incoming::receive`], which will ask for what it misses.
+//! The caller publishes what [`Link::next_frame`] gives, says what became of it ([`Link::heard`], [`Link::unheard`]),
+//! hands in what comes ([`Link::receive`]), and looks again at [`Link::wake_at`].
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -21,28 +22,49 @@ use sha2::Sha256;
 use super::Envelope;
 use crate::message::{NodeId, Undelivered};
 
-/// Envelopes that may wait on one link.
-pub const MAX_WAITING: usize = 20_000;
-/// Bytes that may wait on one link.
-pub const MAX_WAITING_BYTES: usize = 8 << 20;
+/// Envelopes that may be kept by one link, waiting or unacknowledged.
+pub const MAX_KEPT: usize = 20_000;
+/// Their bytes.
+pub const MAX_KEPT_BYTES: usize = 8 << 20;
 /// Envelopes in a frame, at most.
-const MAX_FRAME: usize = 64;
+const MAX_FRAME: usize = 256;
 /// Bytes in a frame, at most; but one envelope always goes, however large.
 const MAX_FRAME_BYTES: usize = 64 << 10;
+/// What has come is acknowledged after this time, if no frame goes that way sooner.
+const ACK_AFTER: Duration = Duration::from_millis(20);
+/// Without an acknowledgement for this long a link goes back; then for twice as long, and so on.
+const GO_BACK: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(2));
+/// Every frame behind a hole is answered with what is missing: after it went back, a link believes no such answer for
+/// this time, in which they may still be those to what it sent before.
+const DEAF_AFTER_GOING_BACK: Duration = Duration::from_millis(50);
 
-/// What one frame carries: consecutive envelopes of one stream.
+/// What one frame carries: consecutive envelopes of one stream, and how far the other stream has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Who sends.
     from: NodeId,
     /// For whom: a frame for one node that is played to another says nothing there.
     to: NodeId,
+    /// Number of the frame: an older one that turns up late has no news of the other stream.
+    frame: u64,
     /// Which of the streams from the one to the other; a later one has a larger number.
     stream: u64,
     /// Number of the first envelope; a stream begins with 1.
     first: u64,
-    /// The envelopes, encoded.
+    /// The envelopes, encoded; none in a frame that only acknowledges.
     envelopes: Vec<Bytes>,
+    /// What has come of the other stream.
+    ack: Option<Ack>,
+}
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Ack {
+    stream: u64,
+    /// Everything up to here has come.
+    newest: u64,
+    /// Something after that is missing, as far as is known there.
+    missing: bool,
 }
 
 impl Batch {
@@ -58,101 +80,58 @@ impl Batch {
     }
 }
 
-/// The source's end of a link.
+/// One node's end of the streams between it and another one.
 #[derive(Debug)]
-pub struct Outgoing {
-    from: NodeId,
-    to: NodeId,
-    stream: u64,
-    /// Number of the oldest envelope that waits.
-    first: u64,
-    waiting: VecDeque<Bytes>,
-    bytes: usize,
-    /// How many of the oldest are in the frame that is in flight.
-    in_flight: usize,
+pub struct Link {
+    me: NodeId,
+    other: NodeId,
+    out: Outgoing,
+    incoming: Incoming,
+    in_flight: Option<Flight>,
+    /// Number of the last frame.
+    frame: u64,
     closed: bool,
 }
 
-impl Outgoing {
-    /// A new stream. Of two streams between the same nodes the later one has the larger number.
-    pub fn new(from: NodeId, to: NodeId, stream: u64) -> Self {
-        Self { from, to, stream, first: 1, waiting: VecDeque::new(), bytes: 0, in_flight: 0, closed: false }
-    }
-
-    /// Takes an envelope. Refused with [`Undelivered::Full`] when too much waits already, with
-    /// [`Undelivered::Unreachable`] when the link is closed.
-    pub fn push(&mut self, envelope: &Envelope) -> Result<(), Undelivered> {
-        if self.closed {
-            return Err(Undelivered::Unreachable);
-        }
-        let encoded = postcard::to_stdvec(envelope).map_err(|_| Undelivered::Unreachable)?;
-        let bytes = self.bytes + encoded.len();
-        if self.waiting.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
-            return Err(Undelivered::Full);
-        }
-        self.bytes = bytes;
-        self.waiting.push_back(encoded.into());
-        Ok(())
-    }
-
-    /// The next frame, not yet sealed; it is in flight until [`Self::sent`] or [`Self::not_heard`]. `None` if nothing
-    /// waits, or a frame is in flight.
-    pub fn next_frame(&mut self) -> Option<Vec<u8>> {
-        if self.in_flight > 0 || self.waiting.is_empty() {
-            return None;
-        }
-        let mut bytes = 0;
-        let fits = |envelope: &&Bytes| {
-            bytes += envelope.len();
-            bytes <= MAX_FRAME_BYTES
-        };
-        let count = self.waiting.iter().take(MAX_FRAME).take_while(fits).count().max(1);
-        let batch = Batch {
-            from: self.from.clone(),
-            to: self.to.clone(),
-            stream: self.stream,
-            first: self.first,
-            envelopes: self.waiting.iter().take(count).cloned().collect(),
-        };
-        let frame = postcard::to_stdvec(&batch).ok()?;
-        self.in_flight = count;
-        Some(frame)
-    }
-
-    /// The frame in flight was heard.
-    pub fn sent(&mut self) {
-        let heard = self.waiting.drain(..self.in_flight);
-        self.bytes -= heard.map(|envelope| envelope.len()).sum::<usize>();
-        self.first += self.in_flight as u64;
-        self.in_flight = 0;
-    }
-
-    /// Nobody has heard the frame in flight, or nobody knows: its envelopes go again, with the same numbers.
-    pub fn not_heard(&mut self) {
-        self.in_flight = 0;
-    }
-
-    /// Ends the stream: what was not carried, oldest first. Nothing is taken from now on.
-    pub fn close(&mut self) -> Vec<Envelope> {
-        self.closed = true;
-        self.in_flight = 0;
-        self.bytes = 0;
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.iter().filter_map(|envelope| postcard::from_bytes(envelope).ok()).collect()
-    }
-
-    /// How many envelopes wait or are in flight.
-    pub fn backlog(&self) -> usize {
-        self.waiting.len()
-    }
+/// A frame that is being published.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    stream: u64,
+    /// Number of the envelope after its last.
+    end: u64,
+    acks: bool,
 }
 
-/// The destination's end of a link.
-#[derive(Debug, Default)]
-pub struct Incoming {
+/// The stream that goes out.
+#[derive(Debug)]
+struct Outgoing {
     stream: u64,
-    /// Number of the newest envelope that has come.
+    /// Number of the oldest that is kept: all before it were acknowledged.
+    first: u64,
+    /// Number of the next one to publish.
+    next: u64,
+    kept: VecDeque<Bytes>,
+    bytes: usize,
+    /// When to go back, unless there is an acknowledgement before; `None` if nothing was published that is kept.
+    go_back_at: Option<Instant>,
+    patience: Duration,
+    deaf_until: Option<Instant>,
+    /// Frames that will have gone again.
+    again: u64,
+}
+
+/// The stream that comes in.
+#[derive(Debug, Default)]
+struct Incoming {
+    /// Number of the latest frame.
+    frame: u64,
+    /// 0 before anything has come.
+    stream: u64,
+    /// Everything up to this number has come.
     newest: u64,
+    missing: bool,
+    /// When the other end is to be told.
+    ack_at: Option<Instant>,
 }
 
 /// What a batch brought.
@@ -162,34 +141,250 @@ pub struct Received {
     pub envelopes: Vec<Envelope>,
     /// How many had come before.
     pub repeated: u64,
-    /// How many must have been sent before these and never came.
+    /// How many must have been sent before these and have not come; they are asked for.
     pub missed: u64,
     /// How many are not envelopes of this version.
     pub unknown: u64,
 }
 
+impl Link {
+    /// A link whose outgoing stream has the number `stream`. Of two streams from one node to another the later one has
+    /// the larger number, by at least 2³² if they are not of one link.
+    pub fn new(me: NodeId, other: NodeId, stream: u64) -> Self {
+        let (out, incoming) = (Outgoing::new(stream), Incoming::default());
+        Self { me, other, out, incoming, in_flight: None, frame: stream, closed: false }
+    }
+
+    /// Takes an envelope. Refused with [`Undelivered::Full`] when too much is kept already, with
+    /// [`Undelivered::Unreachable`] when the link is closed.
+    pub fn push(&mut self, envelope: &Envelope) -> Result<(), Undelivered> {
+        if self.closed {
+            return Err(Undelivered::Unreachable);
+        }
+        self.out.push(envelope)
+    }
+
+    /// The next frame, not yet sealed; it is in flight until [`Self::heard`] or [`Self::unheard`]. `None` if there is
+    /// nothing to say, or a frame is in flight.
+    pub fn next_frame(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        if self.out.go_back_at.is_some_and(|at| at <= now) {
+            self.out.go_back(now);
+            self.out.patience = (self.out.patience * 2).min(GO_BACK.1);
+        }
+        let envelopes = self.out.gather();
+        if envelopes.is_empty() && self.incoming.ack_at.is_none_or(|at| at > now) {
+            return None;
+        }
+        let ack = self.incoming.acknowledge();
+        let (stream, first) = (self.out.stream, self.out.next);
+        self.in_flight = Some(Flight { stream, end: first + envelopes.len() as u64, acks: ack.is_some() });
+        self.frame += 1;
+        let (from, to, frame) = (self.me.clone(), self.other.clone(), self.frame);
+        postcard::to_stdvec(&Batch { from, to, frame, stream, first, envelopes, ack }).ok()
+    }
+
+    /// Somebody has heard the frame in flight.
+    pub fn heard(&mut self, now: Instant) {
+        if let Some(flight) = self.in_flight.take()
+            && flight.stream == self.out.stream
+        {
+            self.out.published(flight.end, now);
+        }
+    }
+
+    /// Nobody has heard the frame in flight, or nobody knows: it goes again.
+    pub fn unheard(&mut self, now: Instant) {
+        if self.in_flight.take().is_some_and(|flight| flight.acks) {
+            self.incoming.ack_at = Some(now);
+        }
+        self.out.again += 1;
+    }
+
+    /// A batch from the other end.
+    pub fn receive(&mut self, batch: Batch, now: Instant) -> Received {
+        if let Some(ack) = batch.ack
+            && batch.frame > self.incoming.frame
+        {
+            self.out.acknowledged(ack, now);
+        }
+        self.incoming.frame = self.incoming.frame.max(batch.frame);
+        self.incoming.receive(&batch, now)
+    }
+
+    /// This node may have heard nothing for a while: the other end is asked for what has not come, and is sent what it has
+    /// not acknowledged.
+    pub fn was_deaf(&mut self, now: Instant) {
+        if self.out.next > self.out.first {
+            self.out.go_back_at = Some(now);
+            self.out.patience = GO_BACK.0;
+        }
+        if self.incoming.stream > 0 {
+            self.incoming.missing = true;
+            self.incoming.ack_at = Some(now);
+        }
+    }
+
+    /// When there may be another frame, if nothing is pushed and nothing comes before; `None` for never.
+    pub fn wake_at(&self) -> Option<Instant> {
+        [self.out.go_back_at, self.incoming.ack_at].into_iter().flatten().min()
+    }
+
+    /// Ends the outgoing stream: what was not acknowledged, oldest first. Nothing is taken from now on.
+    pub fn close(&mut self) -> Vec<Envelope> {
+        self.closed = true;
+        self.in_flight = None;
+        let stream = self.out.stream + 1;
+        let ended = std::mem::replace(&mut self.out, Outgoing::new(stream));
+        ended.kept.iter().filter_map(|envelope| postcard::from_bytes(envelope).ok()).collect()
+    }
+
+    /// The other end turns out to live: envelopes are taken again. What came before is still known.
+    pub fn reopen(&mut self) {
+        self.closed = false;
+    }
+
+    /// How many envelopes wait, are in flight or not acknowledged.
+    pub fn backlog(&self) -> usize {
+        self.out.kept.len()
+    }
+
+    /// How many frames have gone more than once.
+    pub fn repeated_frames(&self) -> u64 {
+        self.out.again
+    }
+}
+
+impl Outgoing {
+    fn new(stream: u64) -> Self {
+        Self {
+            stream,
+            first: 1,
+            next: 1,
+            kept: VecDeque::new(),
+            bytes: 0,
+            go_back_at: None,
+            patience: GO_BACK.0,
+            deaf_until: None,
+            again: 0,
+        }
+    }
+
+    fn push(&mut self, envelope: &Envelope) -> Result<(), Undelivered> {
+        let encoded = postcard::to_stdvec(envelope).map_err(|_| Undelivered::Unreachable)?;
+        let bytes = self.bytes + encoded.len();
+        if self.kept.len() >= MAX_KEPT || bytes > MAX_KEPT_BYTES {
+            return Err(Undelivered::Full);
+        }
+        self.bytes = bytes;
+        self.kept.push_back(encoded.into());
+        Ok(())
+    }
+
+    /// What the next frame carries.
+    fn gather(&self) -> Vec<Bytes> {
+        let mut bytes = 0;
+        let fits = |envelope: &&Bytes| {
+            let empty = bytes == 0;
+            bytes += envelope.len();
+            empty || bytes <= MAX_FRAME_BYTES
+        };
+        let begin = usize::try_from(self.next - self.first).unwrap_or(usize::MAX);
+        self.kept.iter().skip(begin).take(MAX_FRAME).take_while(fits).cloned().collect()
+    }
+
+    fn published(&mut self, end: u64, now: Instant) {
+        self.next = self.next.max(end);
+        if self.next > self.first && self.go_back_at.is_none() {
+            self.go_back_at = Some(now + self.patience);
+        }
+    }
+
+    fn acknowledged(&mut self, ack: Ack, now: Instant) {
+        let end = self.first + self.kept.len() as u64;
+        // Of another stream, or of what there never was.
+        if ack.stream != self.stream || ack.newest >= end {
+            return;
+        }
+        if ack.newest + 1 < self.first {
+            // An old one, or of a node that has forgotten what it had: only then something is missing there.
+            if ack.missing {
+                self.begin_anew();
+            }
+            return;
+        }
+        let heard = usize::try_from(ack.newest + 1 - self.first).unwrap_or(usize::MAX);
+        if heard > 0 {
+            self.bytes -= self.kept.drain(..heard).map(|envelope| envelope.len()).sum::<usize>();
+            self.first = ack.newest + 1;
+            self.next = self.next.max(self.first);
+            self.patience = GO_BACK.0;
+            self.go_back_at = (self.next > self.first).then_some(now + self.patience);
+        }
+        if ack.missing && self.deaf_until.is_none_or(|until| until <= now) {
+            self.go_back(now);
+        }
+    }
+
+    /// The oldest that was not acknowledged is the next to go.
+    fn go_back(&mut self, now: Instant) {
+        if self.next > self.first {
+            self.again += 1;
+        }
+        self.next = self.first;
+        self.go_back_at = None;
+        self.deaf_until = Some(now + DEAF_AFTER_GOING_BACK);
+    }
+
+    /// Everything that is kept belongs to a new stream.
+    fn begin_anew(&mut self) {
+        let Self { kept, bytes, again, .. } = std::mem::replace(self, Self::new(self.stream + 1));
+        (self.kept, self.bytes, self.again) = (kept, bytes, again + 1);
+    }
+}
+
 impl Incoming {
-    /// A batch from the link's source.
-    pub fn receive(&mut self, batch: Batch) -> Received {
+    fn receive(&mut self, batch: &Batch, now: Instant) -> Received {
         let count = batch.envelopes.len() as u64;
+        if count == 0 {
+            return Received::default();
+        }
         if batch.stream < self.stream {
             return Received { repeated: count, ..Received::default() };
         }
         if batch.stream > self.stream {
-            *self = Self { stream: batch.stream, newest: 0 };
+            *self = Self { frame: self.frame, stream: batch.stream, ..Self::default() };
         }
         let expected = self.newest + 1;
-        let repeated = expected.saturating_sub(batch.first).min(count);
-        let mut received =
-            Received { repeated, missed: batch.first.saturating_sub(expected), ..Received::default() };
+        if batch.first > expected {
+            self.missing = true;
+            self.ack_at = Some(now);
+            return Received { missed: batch.first - expected, ..Received::default() };
+        }
+        let repeated = (expected - batch.first).min(count);
+        let mut received = Received { repeated, ..Received::default() };
         for encoded in batch.envelopes.iter().skip(usize::try_from(repeated).unwrap_or(usize::MAX)) {
             match postcard::from_bytes(encoded) {
                 Ok(envelope) => received.envelopes.push(envelope),
                 Err(_) => received.unknown += 1,
             }
         }
-        self.newest = self.newest.max(batch.first.saturating_add(count).saturating_sub(1));
+        if repeated < count {
+            self.newest = batch.first.saturating_add(count - 1);
+            self.missing = false;
+        }
+        // One who repeats has not heard the last acknowledgement.
+        let due = if repeated > 0 { now } else { now + ACK_AFTER };
+        self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
         received
+    }
+
+    fn acknowledge(&mut self) -> Option<Ack> {
+        self.ack_at = None;
+        let Self { stream, newest, missing, .. } = *self;
+        (stream > 0).then_some(Ack { stream, newest, missing })
     }
 }
 
@@ -200,7 +395,7 @@ pub struct Seal(Hmac<Sha256>);
 impl Seal {
     /// First byte of a sealed frame; another one for each change of [`Batch`] or [`Envelope`] that an older node
     /// would not understand.
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const TAG: usize = 32;
 
     /// The seal of those who have `key`.

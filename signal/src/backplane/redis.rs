@@ -8,8 +8,8 @@
 //! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
 //!
 //! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. Not here
-//! yet: repair of what pub/sub loses (see [`link`](super::link)), writing all rooms again after Redis has lost them,
-//! fencing of a node that was cut off, and a probe through the bus.
+//! yet: writing all rooms again after Redis has lost them, fencing of a node that was cut off, and a probe through the
+//! bus.
 
 mod counters;
 mod directory;
@@ -96,7 +96,7 @@ struct Inside {
     scripts: scripts::Scripts,
     counters: Arc<Counters>,
     notices: mpsc::Sender<Notice>,
-    links: Mutex<HashMap<NodeId, Arc<outbox::Link>>>,
+    lines: Mutex<HashMap<NodeId, Arc<outbox::Line>>>,
     /// Some link has nothing left to carry.
     carried: Notify,
     holds: AtomicU64,
@@ -126,7 +126,7 @@ impl Redis {
             scripts: scripts::Scripts::new(),
             counters: Arc::default(),
             notices,
-            links: Mutex::default(),
+            lines: Mutex::default(),
             carried: Notify::new(),
             holds: AtomicU64::new(0),
             streams: AtomicU64::new(0),
@@ -172,7 +172,9 @@ impl Inside {
             inside.wire.keep(channels, ear, inside.pace.heartbeat, &inside.counters).await;
         });
         let inside = self.clone();
-        self.spawn(async move { inside.keep_taking(inbox).await });
+        self.spawn(inside.keep_taking(inbox));
+        let inside = self.clone();
+        self.spawn(async move { inside.keep_hearing().await });
         let (inside, leaving) = (self.clone(), self.leaving.clone());
         self.believers.spawn(leaving.run_until_cancelled_owned(async move { inside.keep_lease().await }));
         let leaving = self.leaving.clone();
@@ -194,7 +196,7 @@ impl Inside {
     }
 
     fn next_stream(&self) -> u64 {
-        self.streams.fetch_add(1, Ordering::Relaxed) + 1
+        (self.streams.fetch_add(1, Ordering::Relaxed) + 1) << 32
     }
 
     /// Runs a script.
@@ -271,7 +273,7 @@ impl Backplane for Redis {
         Numbers {
             round_trip: Duration::from_micros(counted(&counters.round_trip)),
             unsettled: self.0.backlog(),
-            retransmits: counted(&counters.unheard),
+            retransmits: self.0.repeated_frames(),
             missed: counted(&counters.missed),
             rejected: counted(&counters.rejected),
         }

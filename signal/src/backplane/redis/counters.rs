@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Frames that somebody heard.
     pub published: AtomicU64,
-    /// Frames that nobody heard, or nobody knows: they went again.
-    pub unheard: AtomicU64,
-    /// Envelopes of others that never came: holes in their numbers.
+    /// Holes in the numbers of others, in envelopes: what was asked for again.
     pub missed: AtomicU64,
     /// Envelopes that came a second time and were dropped.
     pub repeated: AtomicU64,

@@ -5,35 +5,48 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout_at};
 use tracing::info;
 
 use super::counters::add;
 use super::supervisor::Backoff;
 use super::{Inside, keys};
-use crate::backplane::link::Outgoing;
+use crate::backplane::link::{Batch, Link, Received};
 use crate::backplane::{Envelope, Notice, Refusal};
 use crate::message::{NodeId, Undelivered};
 
-/// Pauses before a frame goes again.
+/// Pauses before a frame that nobody heard goes again.
 const REPEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 /// A link without work looks this often whether its node still lives; a closed one is forgotten after this time.
 const IDLE: Duration = Duration::from_secs(60);
+/// Frames that may go again without an acknowledgement before it is asked whether their node still lives.
+const DOUBT: u64 = 3;
 
-/// The source's end of a link to one other node.
-pub(super) struct Link {
-    outgoing: Mutex<Outgoing>,
-    /// Something waits.
-    pushed: Notify,
+/// This node's end of the streams between it and another one.
+pub(super) struct Line {
+    link: Mutex<Link>,
+    /// There is something to say.
+    stirred: Notify,
 }
 
-impl Link {
-    fn next_frame(&self) -> Option<Vec<u8>> {
-        self.outgoing.lock().next_frame()
+impl Line {
+    fn backlog(&self) -> usize {
+        self.link.lock().backlog()
     }
 
-    fn backlog(&self) -> usize {
-        self.outgoing.lock().backlog()
+    /// What came from the other node.
+    pub(super) fn receive(&self, batch: Batch) -> Received {
+        let received = self.link.lock().receive(batch, Instant::now());
+        self.stirred.notify_one();
+        received
+    }
+
+    /// Waits until there may be something to say; `false` if there was nothing for long.
+    async fn stirs(&self) -> bool {
+        let wake_at = self.link.lock().wake_at();
+        let idle = wake_at.is_none();
+        let wake_at = wake_at.unwrap_or_else(|| Instant::now() + IDLE);
+        timeout_at(wake_at.into(), self.stirred.notified()).await.is_ok() || !idle
     }
 }
 
@@ -42,15 +55,33 @@ impl Inside {
         if self.over.is_cancelled() {
             return Err(Undelivered::Unreachable);
         }
-        let link = self.link_to(to);
-        link.outgoing.lock().push(envelope)?;
-        link.pushed.notify_one();
+        let line = self.line_to(to);
+        line.link.lock().push(envelope)?;
+        line.stirred.notify_one();
         Ok(())
     }
 
-    /// How many envelopes wait on all links, or are in flight.
+    /// How many envelopes wait on all links, or are not acknowledged.
     pub(super) fn backlog(&self) -> usize {
-        self.links.lock().values().map(|link| link.backlog()).sum()
+        self.lines.lock().values().map(|line| line.backlog()).sum()
+    }
+
+    /// Makes up for what was not heard while there was no connection, after each new one, for ever.
+    pub(super) async fn keep_hearing(&self) {
+        loop {
+            let changed = self.wire.watch();
+            let lines: Vec<_> = self.lines.lock().values().cloned().collect();
+            for line in lines {
+                line.link.lock().was_deaf(Instant::now());
+                line.stirred.notify_one();
+            }
+            changed.await;
+        }
+    }
+
+    /// How many frames have gone more than once.
+    pub(super) fn repeated_frames(&self) -> u64 {
+        self.lines.lock().values().map(|line| line.link.lock().repeated_frames()).sum()
     }
 
     /// Waits until nothing waits on any link any more.
@@ -68,60 +99,71 @@ impl Inside {
 
     /// Gives back what waits on any link; nothing is taken from now on.
     pub(super) async fn return_everything(&self) {
-        let links: Vec<_> = self.links.lock().iter().map(|(to, link)| (to.clone(), link.clone())).collect();
-        for (to, link) in links {
-            self.give_back(&to, &link).await;
+        let lines: Vec<_> = self.lines.lock().iter().map(|(to, line)| (to.clone(), line.clone())).collect();
+        for (to, line) in lines {
+            self.give_back(&to, &line).await;
         }
     }
 
-    fn link_to(self: &Arc<Self>, to: &NodeId) -> Arc<Link> {
-        let mut links = self.links.lock();
-        if let Some(link) = links.get(to) {
-            return link.clone();
+    pub(super) fn line_to(self: &Arc<Self>, to: &NodeId) -> Arc<Line> {
+        let mut lines = self.lines.lock();
+        if let Some(line) = lines.get(to) {
+            return line.clone();
         }
-        let outgoing = Outgoing::new(self.me.clone(), to.clone(), self.next_stream());
-        let link = Arc::new(Link { outgoing: Mutex::new(outgoing), pushed: Notify::new() });
-        links.insert(to.clone(), link.clone());
-        let (inside, to, spawned) = (self.clone(), to.clone(), link.clone());
+        let link = Link::new(self.me.clone(), to.clone(), self.next_stream());
+        let line = Arc::new(Line { link: Mutex::new(link), stirred: Notify::new() });
+        lines.insert(to.clone(), line.clone());
+        let (inside, to, spawned) = (self.clone(), to.clone(), line.clone());
         self.spawn(async move {
-            inside.work(&to, &spawned).await;
-            inside.give_back(&to, &spawned).await;
-            inside.refuse_until_forgotten(&to).await;
-            inside.links.lock().remove(&to);
+            loop {
+                inside.work(&to, &spawned).await;
+                inside.give_back(&to, &spawned).await;
+                if !inside.is_back(&to).await {
+                    break;
+                }
+                spawned.link.lock().reopen();
+            }
+            inside.lines.lock().remove(&to);
         });
-        link
+        line
     }
 
-    /// Carries what is pushed, until the node is gone.
-    async fn work(&self, to: &NodeId, link: &Link) {
+    /// Carries what is pushed and acknowledges what comes, until the node is gone.
+    async fn work(&self, to: &NodeId, line: &Line) {
         let mut backoff = Backoff::new(REPEAT);
+        let mut doubted = 0;
         loop {
-            let Some(frame) = link.next_frame() else {
-                let idle = timeout(IDLE, link.pushed.notified()).await.is_err();
-                if idle && self.is_gone(to).await == Ok(true) {
+            let frame = line.link.lock().next_frame(Instant::now());
+            let Some(frame) = frame else {
+                if line.backlog() == 0 {
+                    self.carried.notify_waiters();
+                }
+                if !line.stirs().await && self.is_gone(to).await == Ok(true) {
                     return;
                 }
                 continue;
             };
-            match self.publish(to, &frame).await {
-                Ok(0) if self.is_gone(to).await == Ok(true) => {
+            let answer = self.publish(to, &frame).await;
+            if matches!(answer, Ok(1..)) {
+                line.link.lock().heard(Instant::now());
+                add(&self.counters.published, 1);
+                backoff.reset();
+            } else {
+                line.link.lock().unheard(Instant::now());
+            }
+            // Nobody listens, or who does says nothing.
+            let repeated = line.link.lock().repeated_frames();
+            let in_doubt = answer == Ok(0) || repeated >= doubted + DOUBT;
+            if in_doubt {
+                doubted = repeated;
+                if self.is_gone(to).await == Ok(true) {
                     info!(node = %to, "a node is gone; what it was to get goes back");
                     return;
                 }
-                Ok(0) | Err(_) => {}
-                Ok(_) => {
-                    link.outgoing.lock().sent();
-                    add(&self.counters.published, 1);
-                    backoff.reset();
-                    if link.backlog() == 0 {
-                        self.carried.notify_waiters();
-                    }
-                    continue;
-                }
             }
-            link.outgoing.lock().not_heard();
-            add(&self.counters.unheard, 1);
-            backoff.pause().await;
+            if !matches!(answer, Ok(1..)) {
+                backoff.pause().await;
+            }
         }
     }
 
@@ -137,8 +179,8 @@ impl Inside {
         Ok(!lease && self.pulse.lock().may_judge(self.pace.lease))
     }
 
-    async fn give_back(&self, to: &NodeId, link: &Link) {
-        let left = link.outgoing.lock().close();
+    async fn give_back(&self, to: &NodeId, line: &Line) {
+        let left = line.link.lock().close();
         self.carried.notify_waiters();
         for envelope in left {
             if self.notices.send(Notice::Returned { to: to.clone(), envelope }).await.is_err() {
@@ -147,11 +189,16 @@ impl Inside {
         }
     }
 
-    /// The closed link stays in the way of those who would open another one, unless its node is back.
-    async fn refuse_until_forgotten(&self, to: &NodeId) {
+    /// Whether a node that was gone turns out to live; the closed link stays in the way of those who would open another
+    /// one until then, or for a while.
+    async fn is_back(&self, to: &NodeId) -> bool {
         let closed = Instant::now();
-        while closed.elapsed() < IDLE && self.is_gone(to).await != Ok(false) {
+        while closed.elapsed() < IDLE {
             sleep(self.pace.heartbeat).await;
+            if self.is_gone(to).await == Ok(false) {
+                return true;
+            }
         }
+        false
     }
 }

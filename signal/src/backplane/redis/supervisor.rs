@@ -16,7 +16,7 @@ use redis::{
     RedisResult,
 };
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::counters::{Counters, add};
@@ -27,8 +27,6 @@ const PROOF: Duration = Duration::from_secs(1);
 const CONNECT: Duration = Duration::from_secs(2);
 /// Pauses between attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// A connection that lived this long was a good one, and is replaced at once.
-const STEADY: Duration = Duration::from_secs(5);
 /// Commands that may wait to be written.
 const PIPELINE: usize = 4_096;
 
@@ -141,14 +139,11 @@ impl Wire {
                     info!("connected to Redis at {}", self.client.get_connection_info().addr());
                     add(&counters.connects, 1);
                     told = false;
-                    let made = Instant::now();
                     self.connections.send_replace(Some(connections.clone()));
                     self.until_broken(&connections, &lost, check).await;
                     warn!("the connection to Redis is lost");
                     self.connections.send_replace(None);
-                    if made.elapsed() > STEADY {
-                        backoff.reset();
-                    }
+                    backoff.reset();
                 }
                 Ok(Err(error)) if !told => {
                     warn!(%error, "Redis is away; trying again for ever");

@@ -1,6 +1,7 @@
 //! What nodes do to each other, and others to them, while Redis is well.
 
 use super::*;
+use crate::backplane::link::Link;
 
 #[tokio::test]
 async fn a_members_profile_may_say_anything() {
@@ -103,9 +104,9 @@ async fn what_is_not_ours_is_counted_and_changes_nothing() {
     let to = b.redis.node().clone();
     let mut redis = server.connection().await;
     let forged = {
-        let mut link = crate::backplane::link::Outgoing::new(a.redis.node().clone(), to.clone(), 9);
+        let mut link = Link::new(a.redis.node().clone(), to.clone(), 1);
         link.push(&numbered(66)).unwrap();
-        link.next_frame().unwrap()
+        link.next_frame(std::time::Instant::now()).unwrap()
     };
     let garbage = [
         vec![],
@@ -131,9 +132,9 @@ async fn a_frame_that_is_played_again_is_heard_once() {
     let server = Server::start();
     let (a, mut b) = (server.has("a").await, server.has("b").await);
     let mut redis = server.connection().await;
-    let mut link = crate::backplane::link::Outgoing::new(a.redis.node().clone(), b.redis.node().clone(), 9);
+    let mut link = Link::new(a.redis.node().clone(), b.redis.node().clone(), 1);
     link.push(&numbered(1)).unwrap();
-    let frame = Seal::new(&[7; 32]).close(&link.next_frame().unwrap());
+    let frame = Seal::new(&[7; 32]).close(&link.next_frame(std::time::Instant::now()).unwrap());
     for _ in 0..3 {
         redis.publish::<_, _, ()>(keys::inbox(b.redis.node()), &frame).await.unwrap();
     }
