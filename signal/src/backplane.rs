@@ -61,10 +61,32 @@ pub struct Entry {
     pub listed: bool,
     /// Whether it has no living socket (a node takes over one that is away).
     pub away: bool,
-    /// The room to make if there is none.
-    pub create: Option<Record>,
+    /// What is made if there is no such room.
+    pub create: Creation,
     /// Members at most, whatever the room says.
     pub max_members: u32,
+}
+
+/// What is made when somebody enters a room that is not there.
+#[derive(Clone, Debug)]
+pub enum Creation {
+    /// Nothing: there is no such room.
+    Never,
+    /// A room that is made by entering it. Not while the directory has just lost everything it knew: somebody may still
+    /// have a room of that name, with its password, and is about to say so ([`Refusal::Unavailable`]).
+    ByEntering(Record),
+    /// A room that was there, as its member's node remembers it.
+    Again(Record),
+}
+
+impl Creation {
+    /// What the room is made with, if it is.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Never => None,
+            Self::ByEntering(record) | Self::Again(record) => Some(record),
+        }
+    }
 }
 
 /// What is to be different in a membership.

@@ -101,7 +101,7 @@ impl Metrics {
             )?,
             link_unsettled: register(
                 &registry,
-                IntGauge::new("signal_link_unsettled", "Envelopes that wait, or that other nodes have not acknowledged"),
+                IntGauge::new("signal_link_unsettled", "Envelopes for other nodes, not acknowledged"),
             )?,
             link_retransmits: count(
                 &registry,
@@ -111,7 +111,7 @@ impl Metrics {
             link_missed: count(
                 &registry,
                 "signal_link_missed_total",
-                "Envelopes of other nodes that had to be asked for again",
+                "Envelopes of other nodes asked for again",
             )?,
             link_rejected: count(
                 &registry,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
-use super::{Backplane, Change, Delivery, Entry, Envelope, Lifetimes, Notice, Refusal};
+use super::{Backplane, Change, Creation, Delivery, Entry, Envelope, Lifetimes, Notice, Refusal};
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, Frame, NodeId, PeerId, Receipt, RoomId, Undelivered};
 
@@ -73,7 +73,7 @@ fn entry(name: &str) -> Entry {
         profile: "Major Tom".into(),
         listed: true,
         away: false,
-        create: Some(Record { title: "by entering".into(), ..Record::default() }),
+        create: Creation::ByEntering(Record { title: "by entering".into(), ..Record::default() }),
         max_members: 1000,
     }
 }
@@ -160,7 +160,7 @@ pub(crate) async fn a_full_room_takes_back_its_own_and_nobody_else<C: Cluster>()
     let a = cluster.node("a").await;
     let r = room("r");
     a.backplane.make(&r, record(7)).await.unwrap();
-    let with_pass = |name: &str| Entry { made: 7, create: None, ..entry(name) };
+    let with_pass = |name: &str| Entry { made: 7, create: Creation::Never, ..entry(name) };
     a.backplane.join(&r, with_pass("alice")).await.unwrap();
     let full = a.backplane.join(&r, with_pass("bob")).await.unwrap();
     assert_eq!(a.backplane.join(&r, with_pass("carol")).await, Err(Refusal::Full));
@@ -181,7 +181,10 @@ pub(crate) async fn a_pass_opens_the_room_that_it_was_made_for<C: Cluster>() {
     let cluster = C::start().await;
     let a = cluster.node("a").await;
     let r = room("r");
-    assert_eq!(a.backplane.join(&r, Entry { create: None, ..entry("alice") }).await, Err(Refusal::NoRoom));
+    assert_eq!(
+        a.backplane.join(&r, Entry { create: Creation::Never, ..entry("alice") }).await,
+        Err(Refusal::NoRoom)
+    );
     a.backplane.make(&r, record(7)).await.unwrap();
     for made in [0, 6] {
         assert_eq!(a.backplane.join(&r, Entry { made, ..entry("alice") }).await, Err(Refusal::NoRoom));

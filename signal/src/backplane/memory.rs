@@ -88,7 +88,7 @@ impl Memory {
     fn join_now(&self, room: &RoomId, entry: Entry) -> Result<Snapshot, Refusal> {
         let mut shared = self.bus.shared.lock();
         if shared.living(room, &self.bus.lifetimes).is_none() {
-            let record = entry.create.clone().ok_or(Refusal::NoRoom)?;
+            let record = entry.create.record().cloned().ok_or(Refusal::NoRoom)?;
             shared.end_what_is_over(&self.bus.lifetimes);
             shared.rooms.insert(room.clone(), Kept::new(record));
         }

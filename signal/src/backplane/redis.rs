@@ -69,6 +69,8 @@ pub struct Pace {
     pub deadline: Duration,
     /// At most this long envelopes are still carried when the node leaves.
     pub flush: Duration,
+    /// After Redis has lost everything: how long nobody makes a room by entering it.
+    pub quiet: Duration,
 }
 
 impl Default for Pace {
@@ -78,6 +80,7 @@ impl Default for Pace {
             lease: Duration::from_secs(10),
             deadline: Duration::from_secs(2),
             flush: Duration::from_secs(5),
+            quiet: Duration::from_secs(15),
         }
     }
 }
@@ -102,6 +105,8 @@ struct Inside {
     holds: AtomicU64,
     streams: AtomicU64,
     pulse: Mutex<lease::Pulse>,
+    /// What [`keys::EPOCH`] was when this node registered.
+    epoch: Mutex<Option<String>>,
     up: watch::Sender<bool>,
     /// What makes the others believe in this node; ends before the other tasks when it leaves.
     believers: TaskTracker,
@@ -131,6 +136,7 @@ impl Redis {
             holds: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             pulse: Mutex::default(),
+            epoch: Mutex::default(),
             up: watch::Sender::new(false),
             believers: TaskTracker::new(),
             leaving: over.child_token(),

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Router, Silence, millis};
 use crate::access::Pass;
-use crate::backplane::{Change, Changed, Entry, Envelope, Refusal};
+use crate::backplane::{Change, Changed, Creation, Entry, Envelope, Refusal};
 use crate::dialect::{self, Away, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
@@ -71,11 +71,12 @@ impl Router {
     fn entry(&self, dialect: &'static dyn Dialect, pass: &Pass, peer: &PeerId, over: Option<Claim>) -> Entry {
         let customs = dialect.customs();
         let named = pass.profile.clone().filter(|_| pass.ids.first() == Some(peer));
-        let create = (self.rules.create_on_entry && pass.made == 0).then(|| Record {
-            title: pass.room.name().to_owned(),
-            limit: self.rules.guest_limit,
-            ..Record::default()
-        });
+        let create = if self.rules.create_on_entry && pass.made == 0 {
+            let (title, limit) = (pass.room.name().to_owned(), self.rules.guest_limit);
+            Creation::ByEntering(Record { title, limit, ..Record::default() })
+        } else {
+            Creation::Never
+        };
         Entry {
             peer: peer.clone(),
             made: pass.made,

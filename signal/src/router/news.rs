@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::Router;
-use crate::backplane::{Changed, Entry, Envelope, Notice, Refusal};
+use crate::backplane::{Changed, Creation, Entry, Envelope, Notice, Refusal};
 use crate::dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Letter, Read};
@@ -226,7 +226,7 @@ impl Router {
             profile: member.profile.clone(),
             listed: member.listed,
             away: session.seat.is_none(),
-            create: Some(known.record().clone()),
+            create: Creation::Again(known.record().clone()),
             max_members: self.rules.max_members,
         })
     }

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::supervisor::Backoff;
 use super::{Inside, keys};
-use crate::backplane::{Change, Entry, Listing, MAX_LISTED, Refusal};
+use crate::backplane::{Change, Creation, Entry, Listing, MAX_LISTED, Refusal};
 use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId};
 
@@ -104,6 +104,7 @@ impl Inside {
         let hold = self.next_hold();
         let mut unsettled = Unsettled(Some((self.clone(), room.clone(), entry.peer.clone(), hold)));
         self.index(by, room, &entry.peer, hold).await?;
+        let lost = matches!(entry.create, Creation::ByEntering(_)) && self.has_lost_everything(by).await?;
         let reply: Vec<Value> = {
             let mut join = self.scripts.join.key(&keys::room(room));
             join.arg(entry.peer.as_str()).arg(entry.made.to_string());
@@ -111,7 +112,7 @@ impl Inside {
             join.arg(self.me.as_str()).arg(hold);
             join.arg(u8::from(entry.listed)).arg(u8::from(entry.away)).arg(&*entry.profile);
             join.arg(entry.max_members);
-            match &entry.create {
+            match entry.create.record().filter(|_| !lost) {
                 Some(record) => join.arg(record.made.to_string()).arg(record.limit).arg(write_record(record)),
                 None => join.arg("").arg(0).arg(""),
             };
@@ -123,7 +124,7 @@ impl Inside {
             Err(refusal) => {
                 unsettled.0 = None;
                 self.unindex(by, &self.me, room, &entry.peer, hold).await;
-                return Err(refusal);
+                return Err(if lost && refusal == Refusal::NoRoom { Refusal::Unavailable } else { refusal });
             }
         };
         if !node.is_empty() {
@@ -137,6 +138,13 @@ impl Inside {
         // Whoever stops waiting before this leaves a member behind that only this node can look after.
         unsettled.0 = None;
         Ok(snapshot)
+    }
+
+    /// Whether Redis has lost everything of late, or since this node last looked.
+    async fn has_lost_everything(&self, by: Instant) -> Result<bool, Refusal> {
+        let facts = redis::cmd("MGET").arg(keys::EPOCH).arg(keys::LOST).to_owned();
+        let (epoch, lost): (Option<String>, Option<String>) = self.ask(by, &facts).await?;
+        Ok(lost.is_some() || epoch != *self.epoch.lock())
     }
 
     pub(super) async fn change(

@@ -9,6 +9,7 @@
 //! sg:{n:<node>}:reaper      STRING  who is taking over the peers of this dead node
 //! sg:nodes                  HASH    node -> version of its program: all that live or have still to be reaped
 //! sg:epoch                  STRING  random; another one says that Redis has lost everything
+//! sg:lost                   STRING  for a while after Redis has lost everything: rooms are still being written again
 //! sg:public:<dialect>       HASH    room -> title: the rooms listed for everybody, and some that have ended
 //! channel sg:in:{n:<node>}          the node's inbox: sealed frames
 //! channel sg:gone                   says that a node has left, so that nobody waits for its lease to end
@@ -23,6 +24,8 @@ use crate::message::{NodeId, PeerId, RoomId};
 pub(super) const NODES: &str = "sg:nodes";
 /// What is different after Redis has lost everything.
 pub(super) const EPOCH: &str = "sg:epoch";
+/// Redis has lost everything, a short time ago.
+pub(super) const LOST: &str = "sg:lost";
 /// Channel on which a node that leaves says so.
 pub(super) const GONE: &str = "sg:gone";
 

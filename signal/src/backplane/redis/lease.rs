@@ -86,11 +86,23 @@ impl Inside {
         let mut look = redis::pipe();
         look.hexists(keys::NODES, self.me.as_str()).get(keys::EPOCH);
         let (known, epoch): (bool, Option<String>) = self.ask_all(by, &look).await?;
-        registration.forgotten |= registration.epoch.is_some() && (!known || epoch != registration.epoch);
+        if registration.epoch.is_some() && epoch != registration.epoch {
+            registration.forgotten = true;
+            self.say_what_is_lost().await?;
+        }
+        registration.forgotten |= registration.epoch.is_some() && !known;
         if registration.epoch.is_none() || registration.forgotten {
             self.register(registration).await?;
         }
         Ok(true)
+    }
+
+    /// Redis is empty, and this node was there before it was: rooms that are not there may be about to come back. Said
+    /// once, by the first that notices, before anything else is.
+    async fn say_what_is_lost(&self) -> Result<(), Refusal> {
+        let quiet = self.pace.quiet.as_millis().to_string();
+        let mut say = redis::cmd("SET");
+        self.ask(self.deadline(), say.arg(keys::LOST).arg(1).arg("NX").arg("PX").arg(quiet)).await
     }
 
     async fn register(&self, registration: &mut Registration) -> Result<(), Refusal> {
@@ -98,6 +110,7 @@ impl Inside {
         register.set_nx(keys::EPOCH, format!("{:016x}", rand::random::<u64>())).ignore();
         register.hset(keys::NODES, self.me.as_str(), env!("CARGO_PKG_VERSION")).ignore();
         let (epoch,): (String,) = self.ask_all(self.deadline(), register.get(keys::EPOCH)).await?;
+        *self.epoch.lock() = Some(epoch.clone());
         registration.epoch = Some(epoch);
         if !registration.forgotten {
             info!(node = %self.me, "in the cluster");

@@ -10,6 +10,7 @@ use redis::AsyncCommands;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::backplane::Creation;
 use crate::backplane::conformance::{Cluster, LIFETIMES, Node, conforms};
 use server::Server;
 
@@ -21,6 +22,7 @@ const PACE: Pace = Pace {
     lease: Duration::from_secs(1),
     deadline: Duration::from_secs(2),
     flush: Duration::from_secs(5),
+    quiet: Duration::from_secs(2),
 };
 
 fn settings(url: String, name: &str) -> RedisSettings {
@@ -122,7 +124,7 @@ fn entry(name: &str) -> Entry {
         profile: "Major|Tom".into(),
         listed: true,
         away: false,
-        create: Some(Record::default()),
+        create: Creation::ByEntering(Record::default()),
         max_members: 1_000,
     }
 }

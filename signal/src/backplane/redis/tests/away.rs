@@ -44,7 +44,7 @@ async fn a_redis_that_comes_back_empty_is_used_again_and_each_node_is_told_once(
     a.hears_that_it_was_forgotten().await;
     b.says_number(&a, 7).unwrap();
     assert_eq!(a.hears_number().await, 7);
-    a.enters(&room(), "alice").await.unwrap();
+    comes_true("rooms are made again", async || a.enters(&room(), "alice").await.is_ok()).await;
     assert!(a.notices.try_recv().is_err() && b.notices.try_recv().is_err());
     assert!(a.counts(|c| &c.connects) >= 2);
 }
@@ -106,6 +106,29 @@ async fn a_redis_that_lost_everything_but_its_connections_is_noticed() {
     b.hears_that_it_was_forgotten().await;
     let nodes: usize = redis.hlen(keys::NODES).await.unwrap();
     assert_eq!(nodes, 2);
+}
+
+/// A room with a password is about to be written again by the node that has its member: meanwhile nobody makes an open
+/// one of its name.
+#[tokio::test]
+async fn after_redis_has_lost_everything_no_room_is_made_by_entering_it_for_a_while() {
+    let server = Server::start();
+    let (mut a, b) = (server.has("a").await, server.has("b").await);
+    let record = Record { made: 7, password: Some("a hash".into()), ..Record::default() };
+    let again = Entry { made: 7, create: Creation::Again(record.clone()), ..entry("alice") };
+    a.redis.join(&room(), again.clone()).await.unwrap();
+    let mut redis = server.connection().await;
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    assert_eq!(b.enters(&room(), "eve").await, Err(Refusal::Unavailable), "before anybody has noticed");
+    a.hears_that_it_was_forgotten().await;
+    is_up(&b.redis).await;
+    assert_eq!(b.enters(&room(), "eve").await, Err(Refusal::Unavailable), "it may be about to come back");
+    a.redis.join(&room(), again).await.unwrap();
+    let seen = b.redis.look(&room(), &[]).await.unwrap().unwrap();
+    assert_eq!((seen.record, seen.members.len()), (record, 1));
+    let other = RoomId::of("camus", "other");
+    comes_true("then rooms are made again", async || b.enters(&other, "eve").await.is_ok()).await;
+    assert_eq!(b.enters(&room(), "eve").await, Err(Refusal::NoRoom), "hers is not a pass for this room");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
