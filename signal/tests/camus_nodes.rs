@@ -21,6 +21,8 @@ scenes!(two_nodes, PLAIN;
     one_whose_node_dies_comes_back_through_another,
     both_nodes_die_one_after_the_other_and_the_call_goes_on,
     without_redis_those_on_one_node_still_talk,
+    redis_comes_back_empty_and_nothing_is_lost_nor_any_door_left_open,
+    connections_to_redis_are_cut_again_and_again_and_nothing_is_lost,
 );
 scenes!(two_nodes, IMPATIENT; one_whose_node_died_and_who_does_not_come_back_is_removed);
 scenes!(two_nodes, SLOW_TO_STOP; a_node_that_stops_sends_its_clients_to_the_other_one);
@@ -138,6 +140,69 @@ async fn a_node_that_stops_sends_its_clients_to_the_other_one(house: &mut House)
     alice.finds(&["Alice", "Bob", "Dave"]).await;
     alice.has_not_heard("bye");
     alice.has_not_heard("error");
+}
+
+/// Faults 5 and 6: Redis is killed, is away for a while, and has lost everything.
+async fn redis_comes_back_empty_and_nothing_is_lost_nor_any_door_left_open(house: &mut House) {
+    let mut maker = house.browser("Alice");
+    maker.makes_room(json!({ "name": "vault", "password": "sesame" })).await;
+    let with = |name: &str| json!({ "password": "sesame", "username": name });
+    let mut there = Vec::new();
+    for name in ["Alice", "Bob"] {
+        let mut client = house.browser(name).gets_into("vault", with(name)).await.connects().await;
+        client.introduces_herself().await;
+        there.push(client);
+    }
+    let [alice, bob] = &mut there[..] else { unreachable!() };
+    alice.sees(&["Alice", "Bob"]).await;
+    let says = async |alice: &mut common::Client, bob: &common::Client, numbers: std::ops::Range<u32>| {
+        for n in numbers {
+            alice.says(&bob.id, "text", json!(n)).await;
+        }
+    };
+    says(alice, bob, 0..50).await;
+    house.loses_redis();
+    says(alice, bob, 50..100).await;
+    house.finds_redis_empty();
+    let intruder = house.browser("Eve");
+    says(alice, bob, 100..150).await;
+    for n in 0..150 {
+        assert_eq!(bob.hears("text").await.data(), json!(n));
+    }
+    // Until the room is there again, nobody makes an open one of its name.
+    until("the room has its password again", async || {
+        let reply = intruder.clone().asks_for("vault", json!({})).await;
+        if reply.status == 201 {
+            let token = reply.json()["token"].as_str().expect("a token").to_owned();
+            let refused = intruder.knocks(&format!("/room/vault/ws?token={token}")).await;
+            assert!(refused.is_err(), "a stranger is in");
+        }
+        reply.status == 401
+    })
+    .await;
+    let mut carol = house.browser("Carol").gets_into("vault", with("Carol")).await.connects().await;
+    carol.introduces_herself().await;
+    carol.finds(&["Alice", "Bob", "Carol"]).await;
+    bob.finds(&["Alice", "Bob", "Carol"]).await;
+}
+
+/// Faults 9 and 10.
+async fn connections_to_redis_are_cut_again_and_again_and_nothing_is_lost(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut cut = 0;
+    for round in 0..10_u32 {
+        for n in round * 20..(round + 1) * 20 {
+            alice.says(&bob.id, "text", json!(n)).await;
+            bob.says(&alice.id, "text", json!(n)).await;
+        }
+        cut += house.cuts_connections(["pubsub", "normal"][round as usize % 2]).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(cut >= 10, "{cut} connections were cut");
+    for n in 0..200 {
+        assert_eq!((bob.hears("text").await.data(), alice.hears("text").await.data()), (json!(n), json!(n)));
+    }
+    alice.finds(&["Alice", "Bob"]).await;
 }
 
 async fn without_redis_those_on_one_node_still_talk(house: &mut House) {

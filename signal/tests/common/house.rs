@@ -1,12 +1,15 @@
 //! A house: the nodes of a scene, and their Redis. All of it ends with the house, whatever becomes of the scene.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 use super::{Browser, Client, DEADLINE, Page, until};
 
@@ -98,6 +101,24 @@ impl House {
     /// Ends the Redis, without a word.
     pub(crate) fn loses_redis(&mut self) {
         self.redis = None;
+    }
+
+    /// Starts a Redis with nothing in it where the one was that is lost.
+    pub(crate) fn finds_redis_empty(&mut self) {
+        let url = self.settings.iter().find(|(key, _)| key == "REDIS__URL").map(|(_, url)| url.as_str());
+        let port = url.and_then(|url| url.rsplit(':').next()).and_then(|port| port.parse().ok());
+        self.redis = Redis::start_at(port.expect("there was one"));
+        assert!(self.redis.is_some(), "it starts where it was");
+    }
+
+    /// Cuts all connections of a kind (`pubsub`, `normal`) to Redis; how many there were.
+    pub(crate) async fn cuts_connections(&self, kind: &str) -> u64 {
+        let redis = self.redis.as_ref().expect("there is one");
+        let mut wire = TcpStream::connect(("127.0.0.1", redis.port)).await.expect("it listens");
+        wire.write_all(format!("CLIENT KILL TYPE {kind} SKIPME yes\r\n").as_bytes()).await.expect("it reads");
+        let mut reply = String::new();
+        BufReader::new(wire).read_line(&mut reply).await.expect("it answers");
+        reply.trim_start_matches(':').trim().parse().unwrap_or_else(|_| panic!("{reply}"))
     }
 
     /// Ends the node of `name`; all that it has logged.
@@ -320,7 +341,7 @@ fn address_in(line: &str, before: &str) -> SocketAddr {
 fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        for line in std::io::BufReader::new(pipe).lines().map_while(Result::ok) {
             // Read on when nobody listens any more: a full pipe would stop the process.
             let _ = sender.send(line);
         }
@@ -330,7 +351,7 @@ fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
 
 fn keep(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        for line in std::io::BufReader::new(pipe).lines().map_while(Result::ok) {
             let mut log = log.lock().expect("nobody panics with it");
             log.push_str(&line);
             log.push('\n');
