@@ -84,11 +84,13 @@ impl Mailbox {
         Self { inside: Mutex::default(), bounds }
     }
 
-    /// Puts a letter in. Refused with [`Full`] when it would go over the bounds.
+    /// Puts a letter in. Refused with [`Full`] when it would go over the bounds; a letter of which nobody would be told,
+    /// such as the news that a message was not delivered, may go over them once more.
     pub fn push(&self, letter: Letter) -> Result<(), Full> {
         let mut inside = self.inside.lock();
         let bytes = inside.bytes + letter.frame.len();
-        if inside.letters() >= self.bounds.messages || bytes > self.bounds.bytes {
+        let times = if letter.from.is_some() { 1 } else { 2 };
+        if inside.letters() >= times * self.bounds.messages || bytes > times * self.bounds.bytes {
             return Err(Full);
         }
         inside.bytes = bytes;
@@ -307,6 +309,18 @@ mod tests {
         by_bytes.push(letter("aa")).unwrap();
         assert_eq!(by_bytes.push(letter("bb")), Err(Full));
         by_bytes.push(letter("b")).unwrap();
+    }
+
+    #[test]
+    fn the_news_that_a_message_was_not_delivered_has_room_in_a_full_mailbox() {
+        let mailbox = mailbox(2, 99);
+        let news = || Letter { from: None, ..letter("not delivered") };
+        mailbox.push(letter("a")).unwrap();
+        mailbox.push(letter("b")).unwrap();
+        assert_eq!(mailbox.push(letter("c")), Err(Full));
+        mailbox.push(news()).unwrap();
+        mailbox.push(news()).unwrap();
+        assert_eq!(mailbox.push(news()), Err(Full), "but not for ever");
     }
 
     #[test]
