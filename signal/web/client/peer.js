@@ -259,6 +259,8 @@ export class Peer extends EventTarget {
     // An offer of ours that gives way before anything was agreed goes with its whole connection:
     // Chromium, rolling back a description whose candidates it has just begun to gather, may never gather again.
     if (this.#author ? this.#author !== author : collision) this.#begin();
+    // Said, and not left to setRemoteDescription: rolled back by that, Chromium decodes what comes and shows none of it.
+    else if (collision) await this.#connection.setLocalDescription({ type: "rollback" });
     await this.#remote({ type: "offer", sdp }, { author, screen });
     await this.#connection.setLocalDescription();
     this.#describe(this.#connection.currentLocalDescription);
