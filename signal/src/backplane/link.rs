@@ -99,6 +99,8 @@ struct Flight {
     stream: u64,
     /// Number of the envelope after its last.
     end: u64,
+    /// What [`Outgoing::again`] was: if the link went back meanwhile, the frame moves nothing forward.
+    again: u64,
     acks: bool,
 }
 
@@ -180,7 +182,8 @@ impl Link {
         }
         let ack = self.incoming.acknowledge();
         let (stream, first) = (self.out.stream, self.out.next);
-        self.in_flight = Some(Flight { stream, end: first + envelopes.len() as u64, acks: ack.is_some() });
+        let end = first + envelopes.len() as u64;
+        self.in_flight = Some(Flight { stream, end, again: self.out.again, acks: ack.is_some() });
         self.frame += 1;
         let (from, to, frame) = (self.me.clone(), self.other.clone(), self.frame);
         postcard::to_stdvec(&Batch { from, to, frame, stream, first, envelopes, ack }).ok()
@@ -188,9 +191,8 @@ impl Link {
 
     /// Somebody has heard the frame in flight.
     pub fn heard(&mut self, now: Instant) {
-        if let Some(flight) = self.in_flight.take()
-            && flight.stream == self.out.stream
-        {
+        let Some(flight) = self.in_flight.take() else { return };
+        if flight.stream == self.out.stream && flight.again == self.out.again {
             self.out.published(flight.end, now);
         }
     }
@@ -236,8 +238,8 @@ impl Link {
     pub fn close(&mut self) -> Vec<Envelope> {
         self.closed = true;
         self.in_flight = None;
-        let stream = self.out.stream + 1;
-        let ended = std::mem::replace(&mut self.out, Outgoing::new(stream));
+        let next = Outgoing { again: self.out.again, ..Outgoing::new(self.out.stream + 1) };
+        let ended = std::mem::replace(&mut self.out, next);
         ended.kept.iter().filter_map(|envelope| postcard::from_bytes(envelope).ok()).collect()
     }
 
@@ -330,9 +332,7 @@ impl Outgoing {
 
     /// The oldest that was not acknowledged is the next to go.
     fn go_back(&mut self, now: Instant) {
-        if self.next > self.first {
-            self.again += 1;
-        }
+        self.again += u64::from(self.next > self.first);
         self.next = self.first;
         self.go_back_at = None;
         self.deaf_until = Some(now + DEAF_AFTER_GOING_BACK);
@@ -359,9 +359,11 @@ impl Incoming {
         }
         let expected = self.newest + 1;
         if batch.first > expected {
+            // Every frame behind a hole shows it: it is one all the same.
+            let missed = if self.missing { 0 } else { batch.first - expected };
             self.missing = true;
             self.ack_at = Some(now);
-            return Received { missed: batch.first - expected, ..Received::default() };
+            return Received { missed, ..Received::default() };
         }
         let repeated = (expected - batch.first).min(count);
         let mut received = Received { repeated, ..Received::default() };

@@ -8,8 +8,7 @@
 //! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
 //!
 //! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. Not here
-//! yet: writing all rooms again after Redis has lost them, fencing of a node that was cut off, and a probe through the
-//! bus.
+//! yet: fencing of a node that was cut off, and a probe through the bus.
 
 mod counters;
 mod directory;
@@ -279,7 +278,7 @@ impl Backplane for Redis {
         Numbers {
             round_trip: Duration::from_micros(counted(&counters.round_trip)),
             unsettled: self.0.backlog(),
-            retransmits: self.0.repeated_frames(),
+            retransmits: counted(&counters.repeated_frames),
             missed: counted(&counters.missed),
             rejected: counted(&counters.rejected),
         }

@@ -116,6 +116,22 @@ fn a_closed_link_gives_back_what_was_not_acknowledged_and_takes_nothing_until_it
 }
 
 #[test]
+fn a_hole_that_is_told_of_while_a_frame_is_in_flight_is_filled_all_the_same() {
+    let (mut a, mut b, now) = (link(), other_end(), Instant::now());
+    a.push(&numbered(1)).unwrap();
+    let _lost = published(&mut a, now);
+    a.push(&numbered(2)).unwrap();
+    b.receive(arrives(&published(&mut a, now)), now);
+    a.push(&numbered(3)).unwrap();
+    let in_flight = a.next_frame(now).unwrap();
+    answers(&mut b, &mut a, now);
+    a.heard(now);
+    b.receive(arrives(&in_flight), now);
+    let again = b.receive(arrives(&published(&mut a, now)), now);
+    assert_eq!(again.envelopes, [numbered(1), numbered(2), numbered(3)]);
+}
+
+#[test]
 fn a_hole_is_asked_for_and_filled() {
     let (mut a, mut b, now) = (link(), other_end(), Instant::now());
     a.push(&numbered(1)).unwrap();
@@ -238,7 +254,10 @@ enum Fate {
 #[derive(Clone, Debug)]
 enum Step {
     Push(End),
-    Publish(End, Fate),
+    /// An end publishes what it has to say, unless it still does.
+    Takes(End),
+    /// What it publishes meets its fate.
+    Lands(End, Fate),
     /// A frame that was published before, lost or not, turns up.
     TurnsUp(prop::sample::Index),
     /// An end may have heard nothing for a while.
@@ -258,7 +277,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let step = prop_oneof![
         4 => end().prop_map(Step::Push),
-        6 => (end(), fate).prop_map(|(end, fate)| Step::Publish(end, fate)),
+        6 => end().prop_map(Step::Takes),
+        6 => (end(), fate).prop_map(|(end, fate)| Step::Lands(end, fate)),
         1 => any::<prop::sample::Index>().prop_map(Step::TurnsUp),
         1 => end().prop_map(Step::WasDeaf),
         2 => (1..700_u64).prop_map(Step::Wait),
@@ -272,14 +292,15 @@ struct Pair {
     b: Link,
     pushed: [usize; 2],
     come: [Vec<Envelope>; 2],
+    in_flight: [Option<Vec<u8>>; 2],
     frames: Vec<Vec<u8>>,
     now: Instant,
 }
 
 impl Pair {
     fn new() -> Self {
-        let (pushed, come, frames) = ([0; 2], [vec![], vec![]], vec![]);
-        Self { a: link(), b: other_end(), pushed, come, frames, now: Instant::now() }
+        let (a, b, now) = (link(), other_end(), Instant::now());
+        Self { a, b, pushed: [0; 2], come: [vec![], vec![]], in_flight: [None, None], frames: vec![], now }
     }
 
     fn end(&mut self, end: End) -> &mut Link {
@@ -299,10 +320,17 @@ impl Pair {
         }
     }
 
-    /// Whether there was something to publish.
-    fn publishes(&mut self, end: End, fate: Fate) -> bool {
+    fn takes(&mut self, end: End) {
         let now = self.now;
-        let Some(frame) = self.end(end).next_frame(now) else { return false };
+        if let Some(frame) = self.end(end).next_frame(now) {
+            self.in_flight[end as usize] = Some(frame);
+        }
+    }
+
+    /// Whether something was published.
+    fn lands(&mut self, end: End, fate: Fate) -> bool {
+        let now = self.now;
+        let Some(frame) = self.in_flight[end as usize].take() else { return false };
         let times = match fate {
             Fate::Arrives | Fate::ArrivesUnanswered => 1,
             Fate::ArrivesTwice => 2,
@@ -324,7 +352,8 @@ impl Pair {
                 self.end(*end).push(&numbered(number)).unwrap();
                 self.pushed[*end as usize] += 1;
             }
-            Step::Publish(end, fate) => drop(self.publishes(*end, *fate)),
+            Step::Takes(end) => self.takes(*end),
+            Step::Lands(end, fate) => drop(self.lands(*end, *fate)),
             Step::TurnsUp(index) if !self.frames.is_empty() => {
                 let frame = index.get(&self.frames).clone();
                 self.arrives(&frame);
@@ -341,7 +370,12 @@ impl Pair {
     /// From now on nothing is lost: how many frames it takes until all is acknowledged.
     fn heals(&mut self) -> usize {
         for frames in 0..1_000 {
-            if self.publishes(End::A, Fate::Arrives) || self.publishes(End::B, Fate::Arrives) {
+            let mut went = false;
+            for end in [End::A, End::B] {
+                self.takes(end);
+                went |= self.lands(end, Fate::Arrives);
+            }
+            if went {
                 continue;
             }
             match [self.a.wake_at(), self.b.wake_at()].into_iter().flatten().min() {

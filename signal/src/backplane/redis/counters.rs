@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Frames that somebody heard.
     pub published: AtomicU64,
+    /// Frames that went more than once.
+    pub repeated_frames: AtomicU64,
     /// Holes in the numbers of others, in envelopes: what was asked for again.
     pub missed: AtomicU64,
     /// Envelopes that came a second time and were dropped.

@@ -19,8 +19,6 @@ use crate::message::{NodeId, Undelivered};
 const REPEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 /// A link without work looks this often whether its node still lives; a closed one is forgotten after this time.
 const IDLE: Duration = Duration::from_secs(60);
-/// Frames that may go again without an acknowledgement before it is asked whether their node still lives.
-const DOUBT: u64 = 3;
 
 /// This node's end of the streams between it and another one.
 pub(super) struct Line {
@@ -79,11 +77,6 @@ impl Inside {
         }
     }
 
-    /// How many frames have gone more than once.
-    pub(super) fn repeated_frames(&self) -> u64 {
-        self.lines.lock().values().map(|line| line.link.lock().repeated_frames()).sum()
-    }
-
     /// Waits until nothing waits on any link any more.
     pub(super) async fn flush(&self) {
         loop {
@@ -131,7 +124,7 @@ impl Inside {
     /// Carries what is pushed and acknowledges what comes, until the node is gone.
     async fn work(&self, to: &NodeId, line: &Line) {
         let mut backoff = Backoff::new(REPEAT);
-        let mut doubted = 0;
+        let mut repeated = line.link.lock().repeated_frames();
         loop {
             let frame = line.link.lock().next_frame(Instant::now());
             let Some(frame) = frame else {
@@ -144,26 +137,26 @@ impl Inside {
                 continue;
             };
             let answer = self.publish(to, &frame).await;
-            if matches!(answer, Ok(1..)) {
-                line.link.lock().heard(Instant::now());
-                add(&self.counters.published, 1);
-                backoff.reset();
-            } else {
-                line.link.lock().unheard(Instant::now());
-            }
-            // Nobody listens, or who does says nothing.
-            let repeated = line.link.lock().repeated_frames();
-            let in_doubt = answer == Ok(0) || repeated >= doubted + DOUBT;
-            if in_doubt {
-                doubted = repeated;
-                if self.is_gone(to).await == Ok(true) {
-                    info!(node = %to, "a node is gone; what it was to get goes back");
-                    return;
+            let heard = matches!(answer, Ok(1..));
+            let again = {
+                let mut link = line.link.lock();
+                if heard {
+                    link.heard(Instant::now());
+                } else {
+                    link.unheard(Instant::now());
                 }
+                link.repeated_frames()
+            };
+            add(&self.counters.published, u64::from(heard));
+            add(&self.counters.repeated_frames, again - repeated);
+            // Nobody listens, or who does says nothing.
+            let in_doubt = answer == Ok(0) || again > repeated;
+            repeated = again;
+            if in_doubt && self.is_gone(to).await == Ok(true) {
+                info!(node = %to, "a node is gone; what it was to get goes back");
+                return;
             }
-            if !matches!(answer, Ok(1..)) {
-                backoff.pause().await;
-            }
+            if heard { backoff.reset() } else { backoff.pause().await }
         }
     }
 
