@@ -73,7 +73,8 @@ pub enum Creation {
     /// Nothing: there is no such room.
     Never,
     /// A room that is made by entering it. Not while the directory has just lost everything it knew: somebody may still
-    /// have a room of that name, with its password, and is about to say so ([`Refusal::Unavailable`]).
+    /// have a room of that name, with its password, and is about to say so ([`Refusal::Unavailable`]). For the same reason
+    /// no room is made on purpose then.
     ByEntering(Record),
     /// A room that was there, as its member's node remembers it.
     Again(Record),
@@ -279,7 +280,7 @@ pub struct Numbers {
     pub retransmits: u64,
     /// Envelopes of other nodes that had to be asked for again: holes in their numbers.
     pub missed: u64,
-    /// Frames between nodes that were none, or not ours.
+    /// Frames between nodes that were none, or not ours, and envelopes of another version.
     pub rejected: u64,
 }
 
@@ -294,7 +295,8 @@ pub trait Backplane: Send + Sync + 'static {
     /// What it has counted and measured.
     fn numbers(&self) -> Numbers;
 
-    /// Makes a room. Refuses with [`Refusal::Taken`].
+    /// Makes a room. Refuses with [`Refusal::Taken`], and for a while after the directory has lost everything with
+    /// [`Refusal::Unavailable`].
     fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()>;
 
     /// Reads a room, and which of `asked` have left it for good; `None` if there is no such room.

@@ -180,14 +180,14 @@ impl Router {
         }
     }
 
-    /// This node was taken for dead, or the directory is empty: each of its connected peers is claimed again.
+    /// This node was taken for dead, or the directory is empty: each of its peers is claimed again, those that are away too.
     async fn claim_all_again(self: &Arc<Self>) {
-        let connected: Vec<(RoomId, PeerId)> = {
+        let ours: Vec<(RoomId, PeerId)> = {
             let mut hub = self.hub.lock();
             hub.forget_versions();
             hub.sessions().map(|(room, peer, _)| (room.clone(), peer.clone())).collect()
         };
-        for (room, peer) in connected {
+        for (room, peer) in ours {
             if let Err(refusal) = self.claim_again(&room, &peer).await {
                 tracing::debug!(%refusal, "a peer could not be claimed again");
             }

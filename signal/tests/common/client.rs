@@ -262,6 +262,20 @@ impl Client {
         self.sees(names).await;
     }
 
+    /// Asks who is there until it is exactly these, in whatever order.
+    pub(crate) async fn finds_in_any_order(&mut self, names: &[&str]) {
+        until("everybody", async || {
+            self.forgets("room-info");
+            self.asks("get-room-info").await;
+            let roster = self.hears("room-info").await.data();
+            let clients = roster["clients"].as_array().expect("clients").iter();
+            let mut there: Vec<_> = clients.filter_map(|client| client["username"].as_str()).collect();
+            there.sort_unstable();
+            there == names
+        })
+        .await;
+    }
+
     /// Her socket is cut, without a close frame, and the node has noticed.
     pub(crate) async fn drops(&mut self) {
         let others = self.other_connections().await;

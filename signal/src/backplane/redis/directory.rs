@@ -28,6 +28,9 @@ type Members = Vec<(String, String)>;
 impl Inside {
     pub(super) async fn make(&self, room: &RoomId, record: &Record) -> Result<(), Refusal> {
         let by = self.deadline();
+        if self.has_lost_everything(by).await? {
+            return Err(Refusal::Unavailable);
+        }
         let mut make = self.scripts.make.key(&keys::room(room));
         make.arg(record.made.to_string()).arg(record.limit).arg(write_record(record)).arg(self.empty_for());
         answer::<Value>(self.run(by, &make).await?)?;
