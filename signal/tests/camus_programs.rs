@@ -42,7 +42,7 @@ async fn a_page_of_any_host_may_use_the_client_module_and_the_api(house: &mut Ho
         let asked = page.asks_beforehand(path).await;
         assert_eq!(asked.status, 204, "{path}");
         assert_eq!(asked.header("access-control-allow-origin"), "*", "{path}");
-        assert_eq!(asked.header("access-control-allow-headers"), "content-type", "{path}");
+        assert_eq!(asked.header("access-control-allow-headers"), "content-type, authorization", "{path}");
         assert_eq!(page.get(path).await.header("access-control-allow-origin"), "*", "{path}");
     }
     let answer = page.asks_for("capsule", json!({})).await;

@@ -71,7 +71,6 @@ pub struct Turn {
 pub struct Limits {
     pub connections: usize,
     pub requests_per_minute: u32,
-    pub wrong_keys_per_minute: u32,
     #[serde(deserialize_with = "duration")]
     pub head_timeout: Duration,
 }
@@ -110,8 +109,7 @@ const TABLE: &[Setting] = &[
     row("turn.max_ttl", "24h", seconds(1..=WEEK), "The longest that is given: who asks for more gets this."),
 
     row("limits.connections", "10000", COUNT, "The most connections at once."),
-    row("limits.requests_per_minute", "6000", COUNT, "How many requests are answered per address and minute."),
-    row("limits.wrong_keys_per_minute", "10", COUNT, "How many wrong keys may be tried per address and minute."),
+    row("limits.requests_per_minute", "60", COUNT, "How many requests without a right key are answered per address and minute: guesses, and in development all."),
     row("limits.head_timeout", "5s", SPAN, "How long a client may take to send a request."),
 
     row("drain.wait", "5s", ANY_SPAN, "When told to stop: how long to be not ready, and still serve, until load balancers have noticed."),

@@ -169,16 +169,18 @@ async fn who_has_a_key_gets_credentials_however_it_is_shown() {
 
 #[tokio::test]
 async fn who_has_no_key_gets_nothing_and_cannot_guess_one() {
-    let service = Service::start(&[("LIMITS__WRONG_KEYS_PER_MINUTE", "3")]);
+    let service = Service::start(&[("LIMITS__REQUESTS_PER_MINUTE", "4")]);
     service.get("/?service=turn&username=ada").await.is_refusal(401, "no_key");
     for _ in 0..3 {
         service.get("/?service=turn&username=ada&key=swordfish").await.is_refusal(403, "wrong_key");
     }
-    let waits = service.get(&format!("/?service=turn&key={}", encoded(KEY))).await;
+    let waits = service.get("/?service=turn&username=ada&key=swordfish").await;
     waits.is_refusal(429, "too_many");
+    let right = service.get(&format!("/?service=turn&key={}", encoded(KEY))).await;
+    assert_eq!(right.status, 200, "a neighbour's guesses lock nobody out");
     assert!(waits.head.contains("retry-after: "), "{waits:?}");
     service.has_counted("turn_requests_refused_total{reason=\"wrong_key\"} 3").await;
-    service.has_counted("turn_credentials_issued_total 0").await;
+    service.has_counted("turn_credentials_issued_total 1").await;
     assert!(!service.last_log().contains("swordfish"));
 }
 

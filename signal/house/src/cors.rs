@@ -23,7 +23,7 @@ pub enum Asker {
 }
 
 impl Asker {
-    /// Whoever sent these headers to a node with the setting `origins`.
+    /// Whoever sent these headers, where the setting is `origins`.
     pub fn of(headers: &HeaderMap, origins: &[String]) -> Self {
         match headers.get(header::ORIGIN) {
             Some(origin) if !origins.is_empty() => {
@@ -59,7 +59,10 @@ pub fn preflight() -> Answer {
     let mut answer = answer(StatusCode::NO_CONTENT, "text/plain", "");
     let headers = answer.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("content-type, authorization"),
+    );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(REMEMBERED.as_secs()));
     answer
 }
