@@ -29,6 +29,7 @@ use crate::hub::{Due, Hub, Patience};
 use crate::ice::{Ice, Turn};
 use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Metrics;
+use post::Strays;
 
 /// What a router goes by.
 #[derive(Debug)]
@@ -46,8 +47,6 @@ pub struct Rules {
     /// The STUN and TURN servers.
     pub ice: Ice,
 }
-use post::Strays;
-
 /// How long each of some peers has been silent, in milliseconds.
 type Silence = Vec<(PeerId, u64)>;
 
@@ -173,8 +172,13 @@ impl Router {
             return self.name_ice_servers(dialect, speaker).await;
         }
         let (router, speaker) = (self.clone(), speaker.clone());
-        // One that is replaced meanwhile asks again where it is.
-        self.tasks.spawn(async move { router.name_ice_servers(dialect, &speaker).await });
+        self.tasks.spawn(async move {
+            if let Err(goodbye) = router.name_ice_servers(dialect, &speaker).await
+                && let Ok(session) = router.hub.lock().session(&speaker)
+            {
+                session.mailbox.dismiss(goodbye);
+            }
+        });
         Ok(())
     }
 

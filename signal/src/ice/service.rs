@@ -58,6 +58,14 @@ struct Grant {
     uris: Vec<String>,
 }
 
+impl Grant {
+    /// What a browser would throw at is left out: one such URL, and there would be no call at all.
+    fn with_turn_alone(mut self) -> Result<Self, Failure> {
+        self.uris.retain(|uri| uri.starts_with("turn:") || uri.starts_with("turns:"));
+        if self.uris.is_empty() { Err(Failure::NoServer) } else { Ok(self) }
+    }
+}
+
 struct HalfOfItsTime;
 
 impl Expiry<PeerId, Arc<Grant>> for HalfOfItsTime {
@@ -75,6 +83,8 @@ enum Failure {
     Status(StatusCode),
     #[error("the answer is not {{username, password, ttl, uris}}: {0}")]
     Nonsense(serde_json::Error),
+    #[error("it names no TURN server")]
+    NoServer,
     #[error("{0}")]
     Connection(String),
 }
@@ -157,6 +167,6 @@ impl Service {
         }
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|error| Failure::Connection(error.to_string()))?;
-        serde_json::from_slice(&body.to_bytes()).map_err(Failure::Nonsense)
+        serde_json::from_slice::<Grant>(&body.to_bytes()).map_err(Failure::Nonsense)?.with_turn_alone()
     }
 }
