@@ -81,8 +81,9 @@ pub async fn serve<S, F>(
 {
     let free = Arc::new(Semaphore::new(rules.connections));
     let rules = Arc::new(rules);
+    let mut told = false;
     loop {
-        let accept = async { (slot(&free, rules.connections).await, listener.accept().await) };
+        let accept = async { (slot(&free, rules.connections, &mut told).await, listener.accept().await) };
         let (slot, accepted) = tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -103,11 +104,15 @@ pub async fn serve<S, F>(
 }
 
 /// A place for one more connection, as soon as there is one.
-async fn slot(free: &Arc<Semaphore>, all: usize) -> Option<Slot> {
+async fn slot(free: &Arc<Semaphore>, all: usize, told: &mut bool) -> Option<Slot> {
     if let Ok(slot) = free.clone().try_acquire_owned() {
+        // One that was just freed is no end of it.
+        *told &= free.available_permits() < all / 10;
         return Some(Arc::new(slot));
     }
-    tracing::warn!(connections = all, "as many connections as there may be: new ones wait");
+    if !std::mem::replace(told, true) {
+        tracing::warn!(connections = all, "as many connections as there may be: new ones wait");
+    }
     free.clone().acquire_owned().await.ok().map(Arc::new)
 }
 

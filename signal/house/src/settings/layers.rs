@@ -184,8 +184,12 @@ impl Layer {
         let origin = format!("{}, file {file}", self.origin(&file_key));
         let text = std::fs::read_to_string(file.to_string())
             .map_err(|error| format!("{} ({origin}): cannot be read: {error}", setting.key))?;
-        let text = text.trim_end_matches(['\r', '\n']);
-        Ok(Some(Value::new(Some(&origin), written(setting, text))))
+        let value = if setting.kind.is_list() {
+            items(text.lines())
+        } else {
+            written(setting, text.trim_end_matches(['\r', '\n']))
+        };
+        Ok(Some(Value::new(Some(&origin), value)))
     }
 
     /// The value in the shape of its setting: a text, a list of texts, or none.
@@ -225,10 +229,14 @@ fn is_scalar(said: &ValueKind) -> bool {
 /// The value that a text stands for, as the table, the environment and flags have it.
 fn written(setting: &Setting, text: &str) -> ValueKind {
     if setting.kind.is_list() {
-        let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
-        return items.map(str::to_owned).collect::<Vec<_>>().into();
+        return items(text.split(','));
     }
     if setting.is_optional() && text.is_empty() { ValueKind::Nil } else { text.into() }
+}
+
+fn items<'a>(texts: impl Iterator<Item = &'a str>) -> ValueKind {
+    let items = texts.map(str::trim).filter(|item| !item.is_empty());
+    items.map(str::to_owned).collect::<Vec<_>>().into()
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>, String> {
