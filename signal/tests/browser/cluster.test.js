@@ -29,8 +29,11 @@ scene('make cluster: a relayed call over HTTPS, seen on the dashboard, and then 
   }
   await alice.screenshot('cluster-alice');
 
-  const credentialsIssued = await ask(prometheus, 'sum(turn_credentials_issued_total{job="turn-auth"})');
-  assert.ok(Number(credentialsIssued[0].value[1]) > 0, 'the credentials are from turn-auth');
+  // Prometheus has not looked at anything for its first seconds.
+  await until('the credentials are from turn-auth', async () => {
+    const [issued] = await ask(prometheus, 'sum(turn_credentials_issued_total{job="turn-auth"})');
+    return Number(issued?.value[1]) > 0;
+  }, { within: 60_000, every: 500 });
 
   const stranger = await fetch(new URL('/?service=turn&username=somebody&key=guessed', credentials));
   assert.ok(!stranger.ok, 'who has no key gets none');
