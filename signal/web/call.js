@@ -244,6 +244,8 @@ function wire(passes) {
   });
   for (const type of ["online", "offline"]) addEventListener(type, showWords);
   setInterval(listen, LISTEN_EVERY);
+  // Pressed before this, it would have sent the form and loaded the page again.
+  $("#join").disabled = false;
   // A page that comes back from the browser's memory has neither devices nor connections any more.
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 }
