@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use house::listener::{self, ListenError, listen};
 use house::ops;
-use house::tls::{Files, Tls, TlsError};
+use house::tls::TlsError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -94,7 +94,7 @@ impl Node {
         let passes = Passes::new(&secret, previous);
         let pages = Pages::new(settings.web.clone());
         let alone = settings.redis.url.is_none();
-        let tls = tls(&settings, &connections, &stopping)?;
+        let tls = settings.tls.start(&connections, &stopping)?;
         let secure = tls.is_some();
         let rules = listener::Rules {
             connections: settings.limits.connections,
@@ -178,20 +178,6 @@ async fn keep_time(router: Arc<Router>, every: Duration, stop: CancellationToken
             () = stop.cancelled() => return,
         }
     }
-}
-
-/// TLS with the files that the settings name, which are looked into until `stop`.
-fn tls(
-    settings: &Settings,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<Option<Tls>, StartError> {
-    let (Some(cert), Some(key)) = (settings.tls.cert.clone(), settings.tls.key.clone()) else {
-        return Ok(None);
-    };
-    let tls = Tls::new(Files { cert, key })?;
-    tasks.spawn(stop.clone().run_until_cancelled_owned(tls.clone().keep_up(settings.tls.reload)));
-    Ok(Some(tls))
 }
 
 /// To add a backplane: its line.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use house::settings::{Program, Secret, bytes, duration, nets, uri};
+use house::tls::TlsSettings;
 use hyper::Uri;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -31,7 +32,7 @@ pub struct Settings {
     #[serde(deserialize_with = "nets")]
     pub trusted_proxies: Vec<IpNet>,
     pub origins: Vec<String>,
-    pub tls: TlsFiles,
+    pub tls: TlsSettings,
     pub ops: Ops,
     pub redis: Redis,
     pub node: Node,
@@ -44,17 +45,6 @@ pub struct Settings {
     pub socket: Socket,
     pub mailbox: Mailbox,
     pub limits: Limits,
-}
-
-/// TLS by the node itself.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the table explains each field")]
-pub struct TlsFiles {
-    pub cert: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    #[serde(deserialize_with = "duration")]
-    pub reload: Duration,
 }
 
 /// The operator's listener.
@@ -211,14 +201,7 @@ impl house::settings::Settings for Settings {
         if self.turn.auth_key.is_some() && self.turn.auth_url.is_none() {
             found.push("turn.auth_url: missing; turn.auth_key is of no use without it".into());
         }
-        for (one, other, there, missing) in [
-            ("tls.cert", "tls.key", &self.tls.cert, &self.tls.key),
-            ("tls.key", "tls.cert", &self.tls.key, &self.tls.cert),
-        ] {
-            if there.is_some() && missing.is_none() {
-                found.push(format!("{other}: missing; {one} needs it"));
-            }
-        }
+        found.extend(self.tls.contradictions());
         if self.redis.url.is_some() && self.session.secret.is_none() {
             found.push(format!(
                 "session.secret: missing; redis.url needs it, the same on all nodes. A fresh one to paste:\n    \

@@ -11,7 +11,7 @@ use house::cors::{self, Asker};
 use house::http::{Answer, body, json, problem, retry_after};
 use house::listener::{self, ListenError, Rules, Visitor, listen};
 use house::ops::{self, Report};
-use house::tls::{Files, Tls, TlsError};
+use house::tls::TlsError;
 use house::visitors::{Tries, client_address};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
@@ -66,13 +66,7 @@ impl Service {
         let address = listener.local_addr().unwrap_or(settings.listen);
         let ops_address = ops_listener.local_addr().unwrap_or(settings.ops.listen);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let tls = match (settings.tls.cert.clone(), settings.tls.key.clone()) {
-            (Some(cert), Some(key)) => Some(Tls::new(Files { cert, key })?),
-            _ => None,
-        };
-        if let Some(tls) = tls.clone() {
-            tasks.spawn(stop.clone().run_until_cancelled_owned(tls.keep_up(settings.tls.reload)));
-        }
+        let tls = settings.tls.start(&tasks, &stop)?;
         let secure = tls.is_some();
         let head_timeout = settings.limits.head_timeout;
         let rules = Rules { connections: settings.limits.connections, head_timeout, tls };

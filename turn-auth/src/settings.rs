@@ -2,12 +2,12 @@
 //! [house](house::settings).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use house::settings::{
     ANY_SPAN, COUNT, Item, Kind, Program, SPAN, Secret, Setting, duration, nets, row, seconds,
 };
+use house::tls::TlsSettings;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -23,22 +23,11 @@ pub struct Settings {
     #[serde(deserialize_with = "nets")]
     pub trusted_proxies: Vec<IpNet>,
     pub origins: Vec<String>,
-    pub tls: Tls,
+    pub tls: TlsSettings,
     pub ops: Ops,
     pub turn: Turn,
     pub limits: Limits,
     pub drain: Drain,
-}
-
-/// TLS by the service itself.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the table explains each field")]
-pub struct Tls {
-    pub cert: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    #[serde(deserialize_with = "duration")]
-    pub reload: Duration,
 }
 
 /// The operator's listener.
@@ -158,11 +147,7 @@ impl house::settings::Settings for Settings {
                 humantime::format_duration(ttl)
             ));
         }
-        match (&self.tls.cert, &self.tls.key) {
-            (Some(_), None) => found.push("tls.key: missing; tls.cert needs it".into()),
-            (None, Some(_)) => found.push("tls.cert: missing; tls.key needs it".into()),
-            _ => {}
-        }
+        found.extend(self.tls.contradictions());
         found
     }
 }

@@ -13,9 +13,46 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::settings::duration;
+
+/// The settings `tls.cert`, `tls.key` and `tls.reload`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The certificate and those that it rests on.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// How often the two are looked into.
+    #[serde(deserialize_with = "duration")]
+    pub reload: Duration,
+}
+
+impl TlsSettings {
+    /// What is wrong though each value by itself is right.
+    pub fn contradictions(&self) -> Option<String> {
+        match (&self.cert, &self.key) {
+            (Some(_), None) => Some("tls.key: missing; tls.cert needs it".into()),
+            (None, Some(_)) => Some("tls.cert: missing; tls.key needs it".into()),
+            _ => None,
+        }
+    }
+
+    /// TLS, if there is to be any: its files are looked into by a task of `tasks` until `stop`.
+    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Option<Tls>, TlsError> {
+        let (Some(cert), Some(key)) = (self.cert.clone(), self.key.clone()) else { return Ok(None) };
+        let tls = Tls::new(Files { cert, key })?;
+        tasks.spawn(stop.clone().run_until_cancelled_owned(tls.clone().keep_up(self.reload)));
+        Ok(Some(tls))
+    }
+}
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug)]

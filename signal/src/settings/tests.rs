@@ -72,7 +72,7 @@ fn fields<T: DeserializeOwned>(group: &str) -> Vec<String> {
 #[test]
 fn the_table_and_the_struct_agree() {
     let groups = [
-        fields::<TlsFiles>("tls"),
+        fields::<TlsSettings>("tls"),
         fields::<Ops>("ops"),
         fields::<Redis>("redis"),
         fields::<Node>("node"),
