@@ -6,8 +6,8 @@
 //! - A change of a room is atomic, and raises the room's version by one. A claim is the version at which it was made.
 //! - Whoever changes or releases a membership names the claim that it holds. A claim that is no longer the newest
 //!   changes nothing ([`Refusal::Superseded`]).
-//! - Envelopes from one node to another arrive in the order in which they were given, at most once. What cannot be
-//!   carried comes back ([`Notice::Returned`]).
+//! - Envelopes from one node to another arrive in the order in which they were given, at most once. When the other one
+//!   is gone ([`Notice::Gone`]), what it did not get can be taken back ([`Backplane::take_back`]).
 //! - The peers of a node that dies without a word are taken over by another one ([`Notice::Adopted`]), by exactly one.
 //! - A room without members ends after [`Lifetimes::empty_room`]; nothing else ends a room.
 //!
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hub::mailbox::Letter;
 use crate::hub::room::{Member, Record, Snapshot};
-use crate::message::{Claim, Frame, NodeId, PeerId, Profile, Receipt, RoomId, Undelivered};
+use crate::message::{Claim, Frame, NodeId, PeerId, Profile, RoomId, Undelivered};
 
 /// Rooms in a list, at most.
 pub const MAX_LISTED: usize = 200;
@@ -138,10 +138,21 @@ pub enum Refusal {
 /// What one node sends another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Envelope {
-    /// A frame for one peer.
+    /// A letter for one peer.
     Deliver(Delivery),
-    /// A frame for everybody in the room, for its members on that node.
+    /// A letter for everybody in the room, for its members on that node.
     DeliverAll(DeliveryToAll),
+    /// These copies of the receiving node's need not be kept any more: their letters have arrived, or their senders were
+    /// told.
+    Settled {
+        /// Their numbers there.
+        numbers: Vec<u64>,
+    },
+    /// The letters of these copies of the receiving node's are on the sending node now, which has them from another one.
+    Holds {
+        /// Their numbers there.
+        numbers: Vec<u64>,
+    },
     /// A room has changed.
     Changed(Changed),
     /// Everybody in the room but one is to be told who is there.
@@ -180,34 +191,28 @@ pub enum Envelope {
     },
 }
 
-/// A frame for one peer.
+/// A letter for one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Room of sender and receiver.
     pub room: RoomId,
     /// For whom.
     pub to: PeerId,
-    /// From whom; told if it cannot be delivered and `receipt` says so.
-    pub from: PeerId,
-    /// The finished frame.
-    pub frame: Frame,
-    /// Whether the sender wants to know.
-    pub receipt: Receipt,
+    /// What.
+    pub letter: Letter,
     /// How long it took so far, from the frame read to here.
     pub spent: Duration,
 }
 
-/// A frame for everybody in a room, as it goes to one node.
+/// A letter for everybody in a room, as it goes to one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryToAll {
     /// The room.
     pub room: RoomId,
     /// Its members on that node, as the sender's node knows them: who has moved on is looked for.
     pub to: Vec<PeerId>,
-    /// From whom.
-    pub from: PeerId,
-    /// The finished frame.
-    pub frame: Frame,
+    /// What. Its mark is that of the first of them; each of the others has the next number.
+    pub letter: Letter,
     /// How long it took so far, from the frame read to here.
     pub spent: Duration,
 }
@@ -239,13 +244,8 @@ pub enum Notice {
         /// What it says.
         envelope: Envelope,
     },
-    /// An envelope could not be carried: the node that it was for is gone.
-    Returned {
-        /// That node.
-        to: NodeId,
-        /// What it says.
-        envelope: Envelope,
-    },
+    /// A node is gone: nothing is carried to it any more.
+    Gone(NodeId),
     /// A node died, and this one has taken over a peer of it. Or a join for which this node had no answer has happened
     /// all the same: whoever asked for it is gone, and the peer is a member that is away.
     Adopted {
@@ -326,6 +326,10 @@ pub trait Backplane: Send + Sync + 'static {
     /// Takes an envelope for another node. Never waits; says so at once ([`Undelivered::Unreachable`],
     /// [`Undelivered::Full`]) if it is not going to be carried.
     fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered>;
+
+    /// What a node that is gone did not get, oldest first; once. To be asked for as soon as [`Self::carry`] says that it
+    /// is [`Undelivered::Unreachable`], so that nothing newer overtakes it.
+    fn take_back(&self, from: &NodeId) -> Vec<Envelope>;
 
     /// Leaves the cluster: carries what is under way, then lets others take over the peers that are still here.
     fn close(&self) -> Wait<'_, ()>;

@@ -215,6 +215,7 @@ fn manners(settings: &Settings) -> Manners {
     Manners {
         ping_interval: settings.socket.ping_interval,
         ping_timeout: settings.socket.ping_timeout,
+        receipt_after: settings.socket.receipt_after,
         write_timeout: settings.socket.write_timeout,
         max_message_bytes: settings.max_message_bytes,
         share: Share {

@@ -15,7 +15,7 @@ use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
 
-use mailbox::{Bounds, Full, Letter, Mailbox};
+use mailbox::{Bounds, Left, Letter, Mailbox, Mark};
 use room::{Member, News, Room, Snapshot};
 use session::{HandOver, Session};
 
@@ -36,11 +36,24 @@ pub enum Put {
     /// It is in its peer's mailbox.
     Taken,
     /// Too much waits there already.
-    Full,
+    Full(Letter),
     /// Its peer is on that node.
     On(NodeId, Letter),
     /// Its peer is not in the room.
     Nowhere(Letter),
+}
+
+/// Where a peer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On this node.
+    Here,
+    /// On that one.
+    On(NodeId),
+    /// Not in the room.
+    Nowhere,
+    /// This node does not know the room.
+    Unknown,
 }
 
 /// What a peer's silence asks for.
@@ -96,12 +109,29 @@ impl Hub {
         if let Some(session) = room.sessions.get(peer) {
             return match session.mailbox.push(letter) {
                 Ok(()) => Put::Taken,
-                Err(Full) => Put::Full,
+                Err(letter) => Put::Full(letter),
             };
         }
         match room.member(peer) {
             Some(member) if member.node != self.me => Put::On(member.node.clone(), letter),
             _ => Put::Nowhere(letter),
+        }
+    }
+
+    /// Asks one of this node's peers something: of its connection, if it has one.
+    pub fn ask(&self, room: &RoomId, peer: &PeerId, question: Frame) {
+        let session = self.rooms.get(room).and_then(|room| room.sessions.get(peer));
+        // One whose mailbox is full is asked by other means.
+        let _ = session.map(|session| session.mailbox.answer(question));
+    }
+
+    /// Where a peer is, as far as this node knows.
+    pub fn find(&self, room: &RoomId, peer: &PeerId) -> Place {
+        let Some(room) = self.rooms.get(room) else { return Place::Unknown };
+        match room.member(peer) {
+            _ if room.sessions.contains_key(peer) => Place::Here,
+            Some(member) if member.node != self.me => Place::On(member.node.clone()),
+            _ => Place::Nowhere,
         }
     }
 
@@ -192,16 +222,21 @@ impl Hub {
         Ok(session.coming)
     }
 
-    /// The speaker's connection is gone, and has not written `unsent`: the peer is away from now on, and what was not
-    /// written waits for it; what does not fit comes back. If it was not this connection that had it, all do.
-    pub fn park(
-        &mut self,
-        speaker: &Speaker,
-        unsent: Vec<Letter>,
-    ) -> Result<(Claim, Vec<Letter>), Vec<Letter>> {
-        let Ok(session) = self.session(speaker) else { return Err(unsent) };
+    /// The speaker's connection is gone: the peer is away from now on, and what it has not confirmed waits for it. `None` if
+    /// it was not this connection that had it.
+    pub fn park(&mut self, speaker: &Speaker) -> Option<Claim> {
+        let session = self.session(speaker).ok()?;
         session.seat = None;
-        Ok((session.claim, session.mailbox.put_back(unsent)))
+        session.mailbox.hold();
+        Some(session.claim)
+    }
+
+    /// The speaker has received the first `count` letters that were ever taken out of its mailbox: whose copies of them
+    /// are not needed any more.
+    pub fn confirmed(&mut self, speaker: &Speaker, count: u64, now: Instant) -> Result<Vec<Mark>, Goodbye> {
+        let session = self.session(speaker)?;
+        session.heard(now);
+        Ok(session.mailbox.confirm(speaker.seat, count))
     }
 
     /// `held` was held on another node for a peer that is here now; what does not fit comes back, and all if the peer is
@@ -227,20 +262,20 @@ impl Hub {
         Ok(too_much)
     }
 
-    /// Ends a session: what still waited in its mailbox. Its connection, if it has one, gets `last_words` and is sent
-    /// away.
+    /// Ends a session: what its mailbox still had. Its connection, if it has one, gets `last_words` and is sent away.
     pub fn dismiss(
         &mut self,
         room: &RoomId,
         peer: &PeerId,
         last_words: Option<Frame>,
         goodbye: Goodbye,
-    ) -> Vec<Letter> {
-        let Some(known) = self.rooms.get_mut(room) else { return Vec::new() };
-        let Some(session) = known.sessions.remove(peer) else { return Vec::new() };
-        let mut held = session.hand_over.map(|hand_over| hand_over.come).unwrap_or_default();
-        held.append(&mut session.mailbox.close(last_words, goodbye));
-        held
+    ) -> Left {
+        let Some(known) = self.rooms.get_mut(room) else { return Left::default() };
+        let Some(session) = known.sessions.remove(peer) else { return Left::default() };
+        let mut left = session.mailbox.close(last_words, goodbye);
+        let come = session.hand_over.map(|hand_over| hand_over.come).unwrap_or_default();
+        left.waiting.splice(0..0, come);
+        left
     }
 
     /// Forgets the room if none of this node's peers is in it any more.
@@ -267,14 +302,18 @@ impl Hub {
         peers.map(|peer| (peer.clone(), known.member(&peer).map(|member| member.node.clone()))).collect()
     }
 
-    /// Puts `letter` into the mailbox of each of this node's peers in `room`; how many were full.
-    pub fn tell_all(&self, room: &RoomId, letter: &Letter) -> Vec<PeerId> {
-        let Some(known) = self.rooms.get(room) else { return Vec::new() };
-        let tell = |(peer, session): (&PeerId, &Session)| match session.mailbox.push(letter.clone()) {
-            Ok(()) => None,
-            Err(Full) => Some(peer.clone()),
-        };
-        known.sessions.iter().filter_map(tell).collect()
+    /// Puts `letter` into the mailbox of each of this node's peers in `room`, but for `others`: those whose mailboxes were
+    /// full, and those of the others who are here.
+    pub fn tell_all(&self, room: &RoomId, letter: &Letter, others: &[PeerId]) -> (Vec<PeerId>, Vec<PeerId>) {
+        let (mut full, mut left_out) = (Vec::new(), Vec::new());
+        for (peer, session) in self.rooms.get(room).iter().flat_map(|known| &known.sessions) {
+            if others.contains(peer) {
+                left_out.push(peer.clone());
+            } else if session.mailbox.push(letter.clone()).is_err() {
+                full.push(peer.clone());
+            }
+        }
+        (full, left_out)
     }
 
     /// Tells this node's peers in `room` who is there; not `but`, and not those who have not said anything yet. In one

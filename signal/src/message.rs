@@ -136,7 +136,7 @@ pub enum Command {
 }
 
 /// What happens when a message cannot be delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// The sender is told.
     TellSender,

@@ -23,18 +23,26 @@ pub struct Metrics {
     undeliverable: IntCounterVec,
     goodbyes: IntCounterVec,
     resumes: IntCounterVec,
-    /// Bytes that wait in all mailboxes.
+    /// Bytes that wait in all mailboxes, or are not confirmed.
     pub mailbox_bytes: IntGauge,
-    backplane_up: IntGauge,
-    backplane_probe: Gauge,
-    link_unsettled: IntGauge,
-    link_retransmits: IntCounter,
-    link_missed: IntCounter,
-    link_rejected: IntCounter,
+    /// Letters for peers elsewhere of which nobody has said yet what became of them.
+    pub unsettled: IntGauge,
+    backplane: OfBackplane,
     /// TURN credentials given out.
     pub turn_credentials_issued: IntCounter,
     /// Times that the service for TURN credentials gave none.
     pub turn_service_failures: IntCounter,
+}
+
+/// What the backplane has counted and measured.
+#[derive(Debug)]
+struct OfBackplane {
+    up: IntGauge,
+    probe: Gauge,
+    unsettled: IntGauge,
+    retransmits: IntCounter,
+    missed: IntCounter,
+    rejected: IntCounter,
 }
 
 /// 50 µs to 10 s.
@@ -91,37 +99,13 @@ impl Metrics {
             )?,
             goodbyes: counters(&registry, "signal_goodbyes_total", "Connections that ended", "reason")?,
             resumes: counters(&registry, "signal_resumes_total", "Peers that came back", "outcome")?,
-            mailbox_bytes: register(
+            mailbox_bytes: gauge(&registry, "signal_mailbox_bytes", "Bytes that wait for peers")?,
+            unsettled: gauge(
                 &registry,
-                IntGauge::new("signal_mailbox_bytes", "Bytes that wait for peers"),
+                "signal_unsettled",
+                "Messages for peers elsewhere of which it is not yet known what became of them",
             )?,
-            backplane_up: register(
-                &registry,
-                IntGauge::new("signal_backplane_up", "Whether the backplane has answered within its lease"),
-            )?,
-            link_unsettled: register(
-                &registry,
-                IntGauge::new("signal_link_unsettled", "Envelopes for other nodes, not acknowledged"),
-            )?,
-            link_retransmits: count(
-                &registry,
-                "signal_link_retransmits_total",
-                "Frames to other nodes sent again",
-            )?,
-            link_missed: count(
-                &registry,
-                "signal_link_missed_total",
-                "Envelopes of other nodes asked for again",
-            )?,
-            link_rejected: count(
-                &registry,
-                "signal_link_rejected_total",
-                "Frames that no node of ours has sent",
-            )?,
-            backplane_probe: register(
-                &registry,
-                Gauge::new("signal_backplane_probe_seconds", "How long the backplane's last answer took"),
-            )?,
+            backplane: OfBackplane::new(&registry)?,
             turn_credentials_issued: count(
                 &registry,
                 "turn_credentials_issued_total",
@@ -167,12 +151,12 @@ impl Metrics {
     /// What the backplane has counted and measured.
     pub fn backplane(&self, is_up: bool, numbers: &Numbers) {
         let follow = |counter: &IntCounter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
-        self.backplane_up.set(i64::from(is_up));
-        self.backplane_probe.set(numbers.round_trip.as_secs_f64());
-        self.link_unsettled.set(i64::try_from(numbers.unsettled).unwrap_or(i64::MAX));
-        follow(&self.link_retransmits, numbers.retransmits);
-        follow(&self.link_missed, numbers.missed);
-        follow(&self.link_rejected, numbers.rejected);
+        self.backplane.up.set(i64::from(is_up));
+        self.backplane.probe.set(numbers.round_trip.as_secs_f64());
+        self.backplane.unsettled.set(i64::try_from(numbers.unsettled).unwrap_or(i64::MAX));
+        follow(&self.backplane.retransmits, numbers.retransmits);
+        follow(&self.backplane.missed, numbers.missed);
+        follow(&self.backplane.rejected, numbers.rejected);
     }
 
     /// One more connection, until the guard is dropped.
@@ -213,6 +197,34 @@ impl Metrics {
     }
 }
 
+impl OfBackplane {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            up: gauge(
+                registry,
+                "signal_backplane_up",
+                "Whether the backplane has answered within its lease",
+            )?,
+            probe: register(
+                registry,
+                Gauge::new("signal_backplane_probe_seconds", "How long the backplane's last answer took"),
+            )?,
+            unsettled: gauge(
+                registry,
+                "signal_link_unsettled",
+                "Envelopes for other nodes, not acknowledged",
+            )?,
+            retransmits: count(
+                registry,
+                "signal_link_retransmits_total",
+                "Frames to other nodes sent again",
+            )?,
+            missed: count(registry, "signal_link_missed_total", "Envelopes of other nodes asked for again")?,
+            rejected: count(registry, "signal_link_rejected_total", "Frames that no node of ours has sent")?,
+        })
+    }
+}
+
 /// An open connection in the numbers.
 #[derive(Debug)]
 pub struct Connected {
@@ -247,6 +259,10 @@ fn register<C: prometheus::core::Collector + Clone + 'static>(
 
 fn count(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     register(registry, IntCounter::new(name, help))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    register(registry, IntGauge::new(name, help))
 }
 
 fn gauges(

@@ -3,13 +3,16 @@
 //! A command of one of this node's peers comes in ([`Router::act`]). What follows from it:
 //!
 //! - `post`: a message is encoded once and goes into a mailbox here, on to the node that has its peer, or waits for a
-//!   peer that has to be looked for;
+//!   peer that has to be looked for; `ways` has the rules by which it stays in order and is not lost with another node,
+//!   `receipts` what other nodes are told of theirs;
 //! - `entrance`: a peer comes, goes, is away, or moves between nodes;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
 mod entrance;
 mod news;
 mod post;
+mod receipts;
+mod ways;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,19 +20,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
 use crate::dialect::{self, Dialect};
 use crate::goodbye::Goodbye;
-use crate::hub::mailbox::{Bounds, Letter};
+use crate::hub::mailbox::Bounds;
 use crate::hub::{Due, Hub, Patience};
 use crate::ice::{Ice, Turn};
 use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Metrics;
-use post::Strays;
+use receipts::Receipts;
+use ways::Ways;
 
 /// What a router goes by.
 #[derive(Debug)]
@@ -57,7 +61,11 @@ pub struct Router {
     rules: Rules,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
-    strays: Strays,
+    /// Locked before the hub, never after it.
+    ways: Mutex<Ways>,
+    /// Somebody is to be looked for.
+    seek: Arc<Notify>,
+    receipts: Arc<Receipts>,
     been_up: AtomicBool,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
@@ -82,13 +90,16 @@ impl Router {
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let hub = Hub::new(backplane.node().clone(), rules.mailbox, rules.patience);
+        let ways = Ways::new(backplane.node().clone());
         let router = Arc::new(Self {
             hub: Mutex::new(hub),
             backplane,
             rules,
             metrics,
             tasks,
-            strays: Strays::default(),
+            ways: Mutex::new(ways),
+            seek: Arc::default(),
+            receipts: Arc::default(),
             been_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
@@ -96,8 +107,10 @@ impl Router {
         });
         let follow = news::follow(Arc::downgrade(&router), notices);
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
-        let look_for = post::look_for_strays(Arc::downgrade(&router));
-        router.tasks.spawn(stop.clone().run_until_cancelled_owned(look_for));
+        let seek = post::seek(Arc::downgrade(&router));
+        router.tasks.spawn(stop.clone().run_until_cancelled_owned(seek));
+        let give_receipts = post::give_receipts(Arc::downgrade(&router));
+        router.tasks.spawn(stop.clone().run_until_cancelled_owned(give_receipts));
         router
     }
 
@@ -146,6 +159,13 @@ impl Router {
             session.coming = false;
             session.shut_or_open();
         }
+        Ok(())
+    }
+
+    /// The speaker has received the first `count` letters that were ever taken out of its mailbox.
+    pub fn confirmed(&self, speaker: &Speaker, count: u64) -> Result<(), Goodbye> {
+        let marks = self.hub.lock().confirmed(speaker, count, Instant::now())?;
+        self.settle(marks);
         Ok(())
     }
 
@@ -298,7 +318,7 @@ impl Router {
     fn ask(&self, room: &RoomId, peer: &PeerId) {
         let Some(dialect) = dialect::named(room.dialect()) else { return };
         let Some(frame) = dialect.encode(&Event::AreYouThere { at: millis() }) else { return };
-        let _ = self.hub.lock().put(room, peer, Letter::from_server(frame));
+        self.hub.lock().ask(room, peer, frame);
     }
 
     fn measure(&self) {
@@ -308,7 +328,9 @@ impl Router {
             self.metrics.set_rooms(dialect, rooms);
         }
         let bytes: usize = hub.sessions().map(|(_, _, session)| session.mailbox.bytes()).sum();
+        drop(hub);
         self.metrics.mailbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics.unsettled.set(i64::try_from(self.ways.lock().len()).unwrap_or(i64::MAX));
         let _ = self.has_been_up();
         self.metrics.backplane(self.backplane.is_up(), &self.backplane.numbers());
     }

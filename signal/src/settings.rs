@@ -150,6 +150,8 @@ pub struct Socket {
     #[serde(deserialize_with = "duration")]
     pub ping_timeout: Duration,
     #[serde(deserialize_with = "duration")]
+    pub receipt_after: Duration,
+    #[serde(deserialize_with = "duration")]
     pub write_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     pub head_timeout: Duration,

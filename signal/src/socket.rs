@@ -30,6 +30,8 @@ pub struct Manners {
     pub ping_interval: Duration,
     /// It has this long to answer.
     pub ping_timeout: Duration,
+    /// So long after something was written, it is asked by a ping whether that has arrived.
+    pub receipt_after: Duration,
     /// What is written has to be taken in this time.
     pub write_timeout: Duration,
     /// Bytes in a message, at most.
@@ -43,6 +45,8 @@ pub struct Manners {
 const READ_BUFFER: usize = 1024;
 /// Frames are gathered up to this many bytes before they are written; the memory is taken when they are.
 const WRITE_BUFFER: usize = 8 * 1024;
+/// After so many letters it is asked at once whether they have arrived.
+const RECEIPT_FOR: u64 = 64;
 /// How long the other end has to answer a close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -73,13 +77,25 @@ pub struct Socket<S> {
     read_at: Option<Instant>,
     heard: Instant,
     pinged: Option<Instant>,
+    receipt: Receipt,
     alarm: Pin<Box<Sleep>>,
     /// Taken out of the mailbox, and not yet written.
     batch: Vec<Letter>,
 }
 
+/// What is known of letters that were written, by how many were taken out of the mailbox before them.
+#[derive(Debug, Default)]
+struct Receipt {
+    written: u64,
+    /// A ping that was written after so many is on its way, since then.
+    asked: Option<(u64, Instant)>,
+    confirmed: u64,
+    /// When to ask next.
+    ask_at: Option<Instant>,
+}
+
 enum Turn {
-    Write(Result<(), Goodbye>),
+    Write(Result<u64, Goodbye>),
     Read(Option<Result<Message, Error>>),
     Alarm,
 }
@@ -106,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             read_at: None,
             heard: now,
             pinged: None,
+            receipt: Receipt::default(),
             alarm: Box::pin(sleep(manners.ping_interval)),
             manners,
             batch: Vec::new(),
@@ -121,9 +138,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         self.metrics.goodbye(goodbye);
         tracing::debug!(reason = goodbye.label(), "a connection ended");
-        let unsent = std::mem::take(&mut self.batch);
+        if goodbye == Goodbye::Restarting {
+            // One who comes back to another node is not to hear again what it has just heard.
+            let _ = timeout(FAREWELL, self.wait_for_receipt()).await;
+        }
         // Before the last words: who hears them and comes back at once is to find its seat free.
-        self.router.gone(self.dialect, &self.seated.speaker, unsent).await;
+        self.router.gone(self.dialect, &self.seated.speaker).await;
         self.say(goodbye).await;
     }
 
@@ -138,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         match turn {
             Turn::Write(mail) => {
-                mail?;
-                self.write().await
+                let written = mail?;
+                self.write(written).await
             }
             Turn::Read(Some(message)) => self.read(message.map_err(goodbye_for)?).await,
             Turn::Read(None) => Err(Goodbye::Broken),
@@ -147,12 +167,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Writes what was taken out of the mailbox: many frames, one flush.
-    async fn write(&mut self) -> Result<(), Goodbye> {
+    /// Writes what was taken out of the mailbox, `count` letters so far: many frames, one flush.
+    async fn write(&mut self, count: u64) -> Result<(), Goodbye> {
+        let ask = self.receipt.asked.is_none() && count >= self.receipt.confirmed + RECEIPT_FOR;
         let (stream, batch, peer) = (&mut self.stream, &self.batch, &self.seated.speaker.peer);
         let written = async {
             for letter in batch {
                 stream.feed(text(letter.frame.to(peer))?).await?;
+            }
+            if ask {
+                stream.feed(ping(count)).await?;
             }
             stream.flush().await
         };
@@ -168,25 +192,87 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         for read in self.batch.drain(..).filter_map(|letter| letter.read) {
             self.metrics.relayed(read.at.elapsed(), read.elsewhere);
         }
+        self.receipt.written = count;
+        let now = Instant::now();
+        if ask {
+            self.asked(now);
+        }
+        self.ask_for_receipt_in_time(now);
+        Ok(())
+    }
+
+    /// A ping was written, which asks for a receipt for all that was written before it.
+    fn asked(&mut self, now: Instant) {
+        if self.receipt.written > self.receipt.confirmed {
+            self.receipt.asked = Some((self.receipt.written, now));
+        }
+        self.receipt.ask_at = None;
+        self.pinged.get_or_insert(now);
+        self.set_alarm();
+    }
+
+    fn ask_for_receipt_in_time(&mut self, now: Instant) {
+        let Receipt { written, asked, confirmed, ask_at } = self.receipt;
+        if written > confirmed && asked.is_none() && ask_at.is_none() {
+            let many = written >= confirmed + RECEIPT_FOR;
+            self.receipt.ask_at = Some(if many { now } else { now + self.manners.receipt_after });
+            self.set_alarm();
+        }
+    }
+
+    /// A pong: the receipt for what was written before its ping. One that nobody asked for is a sign of life.
+    fn receipt(&mut self, pong: &[u8], now: Instant) -> Result<(), Goodbye> {
+        let count = pong.try_into().map(u64::from_be_bytes).ok();
+        let asked = self.receipt.asked.map(|(asked, _)| asked);
+        let Some(count) = count.filter(|count| asked == Some(*count)) else {
+            return self.router.heard(&self.seated.speaker);
+        };
+        self.receipt.asked = None;
+        self.receipt.confirmed = count;
+        self.ask_for_receipt_in_time(now);
+        self.router.confirmed(&self.seated.speaker, count)
+    }
+
+    /// Asks whether what was written has arrived, and serves the client until it has said so.
+    async fn wait_for_receipt(&mut self) -> Result<(), Goodbye> {
+        while self.receipt.confirmed < self.receipt.written {
+            if self.receipt.asked.is_none() {
+                self.ping().await?;
+            }
+            match self.stream.next().await {
+                Some(message) => self.read(message.map_err(goodbye_for)?).await?,
+                None => return Err(Goodbye::Broken),
+            }
+        }
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), Goodbye> {
+        let Receipt { written, confirmed, .. } = self.receipt;
+        let ping = if written > confirmed { ping(written) } else { Message::Ping(Bytes::new()) };
+        let ping = self.stream.send(ping);
+        timeout(self.manners.write_timeout, ping).await.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?;
+        self.asked(Instant::now());
         Ok(())
     }
 
     async fn read(&mut self, message: Message) -> Result<(), Goodbye> {
         let now = Instant::now();
         self.heard = now;
-        if self.pinged.take().is_some() {
-            self.set_alarm(now + self.manners.ping_interval);
-        }
+        let was_pinged = self.pinged.take().is_some();
         let next = self.allowance.spend(message.len(), now).ok_or(Goodbye::Flooding)?;
         if next > now {
             self.read_at = Some(next);
-            self.set_alarm(next);
+        }
+        if was_pinged || next > now {
+            self.set_alarm();
         }
         let speaker = &self.seated.speaker;
         let command = match &message {
             Message::Text(text) => self.dialect.decode(speaker, text),
             Message::Binary(bytes) => self.dialect.refuse_binary(speaker, bytes),
-            Message::Ping(_) | Message::Pong(_) => return self.router.heard(speaker),
+            Message::Pong(pong) => return self.receipt(pong, now),
+            Message::Ping(_) => return self.router.heard(speaker),
             Message::Close(_) => return Err(Goodbye::Closed),
             Message::Frame(_) => return Ok(()),
         };
@@ -194,34 +280,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.router.act(self.dialect, &self.seated.speaker, command, now).await
     }
 
-    /// The alarm is set for the next of: reading again, a ping, its answer.
+    /// The alarm is set for the next of: reading again, asking for a receipt, the receipt, a ping, its answer.
     async fn look_at_the_clock(&mut self) -> Result<(), Goodbye> {
         let now = Instant::now();
         if self.read_at.is_some_and(|at| at <= now) {
             self.read_at = None;
+            // Its pong may have waited for us.
+            self.receipt.asked = self.receipt.asked.map(|(written, _)| (written, now));
         }
+        if self.takes_nothing_by().is_some_and(|by| by <= now) {
+            return Err(Goodbye::Slow);
+        }
+        let receipt_is_due = self.receipt.ask_at.is_some_and(|at| at <= now);
         match self.pinged {
             Some(pinged) if pinged + self.manners.ping_timeout <= now => return Err(Goodbye::Silent),
-            None if self.heard + self.manners.ping_interval <= now => {
-                let ping = self.stream.send(Message::Ping(Bytes::new()));
-                timeout(self.manners.write_timeout, ping)
-                    .await
-                    .map_err(|_| Goodbye::Slow)?
-                    .map_err(goodbye_for)?;
-                self.pinged = Some(now);
+            None if receipt_is_due || self.heard + self.manners.ping_interval <= now => {
+                self.ping().await?;
             }
-            _ => {}
+            // The ping that is on its way has not been answered yet; its answer asks again.
+            _ => self.receipt.ask_at = self.receipt.ask_at.filter(|_| !receipt_is_due),
         }
+        self.set_alarm();
+        Ok(())
+    }
+
+    /// When it has to be said of the other end that it does not take what is written to it: the system's buffers took it,
+    /// and nobody has read it from them.
+    fn takes_nothing_by(&self) -> Option<Instant> {
+        let (_, asked) = self.receipt.asked.filter(|_| self.read_at.is_none())?;
+        Some(asked + self.manners.write_timeout)
+    }
+
+    fn set_alarm(&mut self) {
         let liveness = match self.pinged {
             Some(pinged) => pinged + self.manners.ping_timeout,
             None => self.heard + self.manners.ping_interval,
         };
-        self.set_alarm(self.read_at.map_or(liveness, |at| at.min(liveness)));
-        Ok(())
-    }
-
-    fn set_alarm(&mut self, at: Instant) {
-        self.alarm.as_mut().reset(at.into());
+        let others = [self.read_at, self.receipt.ask_at, self.takes_nothing_by()];
+        let next = others.into_iter().flatten().fold(liveness, Instant::min);
+        self.alarm.as_mut().reset(next.into());
     }
 
     /// Says goodbye, and waits a moment for the answer: a socket that is dropped with something unread in it takes
@@ -237,6 +334,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         let _ = timeout(FAREWELL, last_words).await;
     }
+}
+
+/// A ping that asks for a receipt for the first `count` letters.
+fn ping(count: u64) -> Message {
+    Message::Ping(Bytes::copy_from_slice(&count.to_be_bytes()))
 }
 
 fn text(frame: Bytes) -> Result<Message, Error> {

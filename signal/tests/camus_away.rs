@@ -174,9 +174,15 @@ async fn the_order_holds_while_somebody_comes_back(house: &mut House) {
             alice.says(&bob.id, "text", json!(said)).await;
             said += 1;
         }
+        // What he had heard in the last moment before, nobody knew that he had: it may come again, before all else.
+        let mut again = true;
         while heard < said {
-            assert_eq!(bob.hears("text").await.data(), heard);
-            heard += 1;
+            let text = bob.hears("text").await.data();
+            again &= text.as_u64().is_some_and(|n| n < heard);
+            if !again {
+                assert_eq!(text, heard);
+                heard += 1;
+            }
         }
     }
     alice.checks_in().await;

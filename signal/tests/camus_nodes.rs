@@ -19,6 +19,8 @@ const LEASE_AND_GRACE: Duration = Duration::from_secs(25);
 scenes!(two_nodes, MANAGED; a_room_is_the_same_on_every_node);
 scenes!(two_nodes, PLAIN;
     one_whose_node_dies_comes_back_through_another,
+    what_a_crashed_node_held_is_heard_all_the_same,
+    what_a_crashed_node_was_about_to_say_is_heard_all_the_same,
     both_nodes_die_one_after_the_other_and_the_call_goes_on,
     without_redis_those_on_one_node_still_talk,
     redis_comes_back_empty_and_nothing_is_lost_nor_any_door_left_open,
@@ -76,6 +78,50 @@ async fn one_whose_node_dies_comes_back_through_another(house: &mut House) {
     alice.has_not_heard("error");
     let mut carol = house.enters("Carol", "capsule").await;
     carol.finds(&["Alice", "Bob", "Carol"]).await;
+}
+
+/// Fault 1: what a node has in its memory is kept elsewhere too.
+async fn what_a_crashed_node_held_is_heard_all_the_same(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    bob.drops().await;
+    for n in 0..20 {
+        let to = if n % 2 == 0 { ROOM } else { &bob.id };
+        alice.says(to, "text", json!(n)).await;
+    }
+    alice.checks_in().await;
+    house.node_of("Alice").counts("signal_unsettled", |unsettled| unsettled >= 20.0).await;
+    house.loses_the_node_of("Bob");
+    bob.comes_back_through(house.node_of("Alice")).await;
+    bob.checks_in().await;
+    for n in 0..20 {
+        assert_eq!(bob.hears("text").await.data(), n);
+    }
+    alice.has_not_heard("error");
+    house.node_of("Alice").counts("signal_unsettled", |unsettled| unsettled == 0.0).await;
+}
+
+/// Fault 1, in the middle of a conversation.
+async fn what_a_crashed_node_was_about_to_say_is_heard_all_the_same(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    for n in 0..400 {
+        alice.says(&bob.id, "text", json!(n)).await;
+        if n == 200 {
+            house.loses_the_node_of("Bob");
+        }
+    }
+    bob.comes_to_an_end().await;
+    bob.comes_back_through(house.node_of("Alice")).await;
+    bob.checks_in().await;
+    // What he has heard in the last moment nobody knew that he had: it may come again, in one go.
+    let (mut next, mut repeats) = (0, 0);
+    while next < 400 {
+        let n = bob.hears("text").await.data().as_u64().expect("a number");
+        assert!(n <= next, "{next} is missing, heard {n}");
+        repeats += u64::from(n < next);
+        next = next.max(n + 1);
+    }
+    assert!(repeats < 200, "{repeats} came twice");
+    alice.has_not_heard("error");
 }
 
 async fn both_nodes_die_one_after_the_other_and_the_call_goes_on(house: &mut House) {

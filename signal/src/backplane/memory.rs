@@ -284,6 +284,11 @@ impl Backplane for Memory {
         })
     }
 
+    fn take_back(&self, _: &NodeId) -> Vec<Envelope> {
+        // What was carried is at the other node already.
+        Vec::new()
+    }
+
     fn close(&self) -> Wait<'_, ()> {
         self.bus.shared.lock().bury(&self.node);
         done(Ok(()))
@@ -293,7 +298,12 @@ impl Backplane for Memory {
 impl Shared {
     /// Takes `node` off the bus; the first of the others takes over its peers.
     fn bury(&mut self, node: &NodeId) {
-        self.inboxes.remove(node);
+        if self.inboxes.remove(node).is_none() {
+            return;
+        }
+        for inbox in self.inboxes.values() {
+            let _ = inbox.try_send(Notice::Gone(node.clone()));
+        }
         let Some((heir, inbox)) = self.inboxes.iter().next() else { return };
         for (room, kept) in &mut self.rooms {
             let orphans: Vec<_> = kept.members.iter().filter(|(_, member)| member.node == *node).collect();

@@ -318,6 +318,10 @@ impl Backplane for Redis {
         self.0.carry(to, &envelope)
     }
 
+    fn take_back(&self, from: &NodeId) -> Vec<Envelope> {
+        self.0.take_back(from)
+    }
+
     fn close(&self) -> Wait<'_, ()> {
         Box::pin(self.0.close())
     }

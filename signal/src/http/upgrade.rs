@@ -82,7 +82,7 @@ impl Site {
         let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await;
         let Some((io, read)) = upgraded.ok().and_then(Result::ok).and_then(unwrap) else {
             self.metrics.goodbye(Goodbye::Broken);
-            self.router.gone(dialect, &seated.speaker, Vec::new()).await;
+            self.router.gone(dialect, &seated.speaker).await;
             return None;
         };
         let stream = socket::accept(io, read, &self.manners).await;

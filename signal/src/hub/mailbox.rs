@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::goodbye::Goodbye;
-use crate::message::{Frame, PeerId, Seat};
+use crate::message::{Frame, NodeId, PeerId, Seat};
 
 /// A frame that waits for its peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct Letter {
     pub frame: Frame,
     /// Who is told if it never arrives; `None` if nobody is.
     pub from: Option<PeerId>,
+    /// Who keeps a copy until it hears what became of this one; `None` if nobody does.
+    pub mark: Option<Mark>,
     /// When it was read from its sender's socket, if that is measured.
     #[serde(skip)]
     pub read: Option<Read>,
@@ -25,8 +27,17 @@ pub struct Letter {
 impl Letter {
     /// A frame from the server itself: nobody is told if it never arrives.
     pub fn from_server(frame: Frame) -> Self {
-        Self { frame, from: None, read: None }
+        Self { frame, from: None, mark: None, read: None }
     }
+}
+
+/// Names the copy of a letter that another node keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// That node.
+    pub node: NodeId,
+    /// Its number there.
+    pub number: u64,
 }
 
 /// When a frame was read, and by whom.
@@ -53,6 +64,10 @@ pub struct Full;
 
 /// A peer's outgoing queue: the hub puts in, the one connection that has the peer takes out. Nobody ever waits for room
 /// in it: what does not fit is refused, and whoever sent it is told.
+///
+/// What was taken out is kept until the other end of the connection has confirmed it: a socket takes bytes that nobody
+/// will ever read. Frames of a WebSocket are in order, so the pong to a ping that was written after a letter is a receipt
+/// for it (RFC 6455, 5.5.3). When the connection ends without one, or another one takes the peer, the letters wait again.
 #[derive(Debug)]
 pub struct Mailbox {
     inside: Mutex<Inside>,
@@ -62,7 +77,13 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Inside {
     waiting: VecDeque<Waiting>,
+    has_roster: bool,
     bytes: usize,
+    /// Taken out and not confirmed, oldest first.
+    taken: VecDeque<Letter>,
+    taken_bytes: usize,
+    /// How many letters were ever taken out.
+    count: u64,
     /// Nothing is taken out while it is shut, but for answers to the peer's own words.
     shut: bool,
     answers: Vec<Frame>,
@@ -74,8 +95,19 @@ struct Inside {
 #[derive(Debug)]
 enum Waiting {
     Letter(Letter),
+    /// An answer to what the peer itself has said, or a question: nobody misses it who is not there any more.
+    Answer(Frame),
     /// Who is in the room. State: only the newest is kept, and it counts against no bound.
     Roster(Frame),
+}
+
+/// What a mailbox still had when it was closed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Taken out and not confirmed: it may have arrived.
+    pub taken: Vec<Letter>,
+    /// Never taken out.
+    pub waiting: Vec<Letter>,
 }
 
 impl Mailbox {
@@ -84,14 +116,21 @@ impl Mailbox {
         Self { inside: Mutex::default(), bounds }
     }
 
-    /// Puts a letter in. Refused with [`Full`] when it would go over the bounds; a letter of which nobody would be told,
+    /// Puts a letter in. Given back when what waits would go over the bounds, or all that is not confirmed over twice as
+    /// much; a letter of which nobody would be told,
     /// such as the news that a message was not delivered, may go over them once more.
-    pub fn push(&self, letter: Letter) -> Result<(), Full> {
+    pub fn push(&self, letter: Letter) -> Result<(), Letter> {
         let mut inside = self.inside.lock();
         let bytes = inside.bytes + letter.frame.len();
         let times = if letter.from.is_some() { 1 } else { 2 };
-        if inside.letters() >= times * self.bounds.messages || bytes > times * self.bounds.bytes {
-            return Err(Full);
+        let Bounds { messages, bytes: most } = self.bounds;
+        let all = (inside.letters() + inside.taken.len(), bytes + inside.taken_bytes);
+        if inside.letters() >= times * messages
+            || bytes > times * most
+            || all.0 >= (times + 1) * messages
+            || all.1 > (times + 1) * most
+        {
+            return Err(letter);
         }
         inside.bytes = bytes;
         inside.waiting.push_back(Waiting::Letter(letter));
@@ -102,20 +141,27 @@ impl Mailbox {
     /// Puts in who is in the room; an older roster that still waits is taken out.
     pub fn push_roster(&self, frame: Frame) {
         let mut inside = self.inside.lock();
-        inside.waiting.retain(|waiting| matches!(waiting, Waiting::Letter(_)));
+        if std::mem::replace(&mut inside.has_roster, true) {
+            inside.waiting.retain(|waiting| !matches!(waiting, Waiting::Roster(_)));
+        }
         inside.waiting.push_back(Waiting::Roster(frame));
         inside.wake();
     }
 
-    /// Puts in an answer to what the peer itself has just said. While the mailbox is shut it goes ahead of all that
-    /// waits.
+    /// Puts in an answer to what the peer itself has just said, or a question whether it is there. While the mailbox is
+    /// shut it goes ahead of all that waits.
     pub fn answer(&self, frame: Frame) -> Result<(), Full> {
         let mut inside = self.inside.lock();
-        if !inside.shut {
-            drop(inside);
-            return self.push(Letter::from_server(frame));
+        if inside.shut {
+            inside.answers.push(frame);
+        } else {
+            let bytes = inside.bytes + frame.len();
+            if inside.letters() >= 2 * self.bounds.messages || bytes > 2 * self.bounds.bytes {
+                return Err(Full);
+            }
+            inside.bytes = bytes;
+            inside.waiting.push_back(Waiting::Answer(frame));
         }
-        inside.answers.push(frame);
         inside.wake();
         Ok(())
     }
@@ -123,19 +169,15 @@ impl Mailbox {
     /// Puts older letters back, ahead of all that waits. They were accepted already, so they may go over the bounds once
     /// more; what goes over twice the bounds, the oldest first, is given back.
     #[must_use]
-    pub fn put_back(&self, mut letters: Vec<Letter>) -> Vec<Letter> {
+    pub fn put_back(&self, letters: Vec<Letter>) -> Vec<Letter> {
         let mut inside = self.inside.lock();
-        while let Some(letter) = letters.pop() {
-            let bytes = inside.bytes + letter.frame.len();
-            if inside.letters() >= 2 * self.bounds.messages || bytes > 2 * self.bounds.bytes {
-                letters.push(letter);
-                break;
-            }
-            inside.bytes = bytes;
-            inside.waiting.push_front(Waiting::Letter(letter));
-        }
         inside.wake();
-        letters
+        inside.put_back(letters, self.bounds)
+    }
+
+    /// Nobody has the peer any more: what was taken out and not confirmed waits again, ahead of all that does already.
+    pub fn hold(&self) {
+        self.inside.lock().hold();
     }
 
     /// Takes out all letters that wait, oldest first. A roster is forgotten: where they go there is a newer one.
@@ -155,9 +197,11 @@ impl Mailbox {
         inside.wake();
     }
 
-    /// Gives the mailbox to a connection; the one that had it will be told that it was replaced.
+    /// Gives the mailbox to a connection; the one that had it will be told that it was replaced, and what that one has
+    /// not confirmed waits again.
     pub fn give_to(&self, seat: Seat) {
         let mut inside = self.inside.lock();
+        inside.hold();
         inside.seat = Some(seat);
         inside.goodbye = None;
         inside.wake();
@@ -170,15 +214,16 @@ impl Mailbox {
         inside.wake();
     }
 
-    /// The peer is not here any more: takes out what waits, and sends the connection away after it has written
+    /// The peer is not here any more: takes out what is left, and sends the connection away after it has written
     /// `last_words`.
-    pub fn close(&self, last_words: Option<Frame>, goodbye: Goodbye) -> Vec<Letter> {
+    pub fn close(&self, last_words: Option<Frame>, goodbye: Goodbye) -> Left {
         let mut inside = self.inside.lock();
-        let held = inside.empty();
+        inside.taken_bytes = 0;
+        let left = Left { taken: std::mem::take(&mut inside.taken).into(), waiting: inside.empty() };
         inside.answers.extend(last_words);
         inside.goodbye = Some(goodbye);
         inside.wake();
-        held
+        left
     }
 
     /// Ready as soon as the connection at `seat` no longer has the peer.
@@ -191,24 +236,25 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// The next frames for the connection at `seat`, into the empty `batch`: `Ok`, or the end: why.
+    /// The next frames for the connection at `seat`, into the empty `batch`: how many letters it has taken so far, for
+    /// [`Self::confirm`], or the end: why. Nothing new is given to one that has not confirmed for too long.
     pub fn poll_take(
         &self,
         seat: Seat,
         batch: &mut Vec<Letter>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Goodbye>> {
+    ) -> Poll<Result<u64, Goodbye>> {
         let mut inside = self.inside.lock();
         if inside.seat != Some(seat) {
             return Poll::Ready(Err(Goodbye::Replaced));
         }
         batch.extend(inside.answers.drain(..).map(Letter::from_server));
-        if !inside.shut {
-            inside.bytes = 0;
-            batch.extend(inside.waiting.drain(..).map(Waiting::into_letter));
+        let Bounds { messages, bytes } = self.bounds;
+        if !inside.shut && inside.taken.len() < messages && inside.taken_bytes < bytes {
+            inside.take(batch);
         }
         if !batch.is_empty() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(inside.count));
         }
         if let Some(goodbye) = inside.goodbye {
             return Poll::Ready(Err(goodbye));
@@ -217,32 +263,85 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Bytes that wait.
-    pub fn bytes(&self) -> usize {
-        self.inside.lock().bytes
-    }
-}
-
-impl Waiting {
-    fn into_letter(self) -> Letter {
-        match self {
-            Self::Letter(letter) => letter,
-            Self::Roster(frame) => Letter::from_server(frame),
+    /// The connection at `seat` has received the first `count` letters that were ever taken out: the marks of those
+    /// that were not known to have arrived.
+    pub fn confirm(&self, seat: Seat, count: u64) -> Vec<Mark> {
+        let mut inside = self.inside.lock();
+        if inside.seat != Some(seat) {
+            return Vec::new();
         }
+        let oldest = inside.count - inside.taken.len() as u64;
+        let arrived = usize::try_from(count.min(inside.count).saturating_sub(oldest)).unwrap_or_default();
+        let mut marks = Vec::new();
+        let mut bytes = 0;
+        for letter in inside.taken.drain(..arrived) {
+            bytes += letter.frame.len();
+            marks.extend(letter.mark);
+        }
+        inside.taken_bytes -= bytes;
+        if inside.taken.is_empty() {
+            // Most connections are silent most of the time.
+            inside.taken = VecDeque::new();
+        }
+        if arrived > 0 {
+            inside.wake();
+        }
+        marks
+    }
+
+    /// Bytes that wait, or are not confirmed.
+    pub fn bytes(&self) -> usize {
+        let inside = self.inside.lock();
+        inside.bytes + inside.taken_bytes
     }
 }
 
 impl Inside {
     fn letters(&self) -> usize {
-        let rosters = self.waiting.iter().filter(|waiting| matches!(waiting, Waiting::Roster(_))).count();
-        self.waiting.len() - rosters
+        self.waiting.len() - usize::from(self.has_roster)
+    }
+
+    fn take(&mut self, batch: &mut Vec<Letter>) {
+        (self.bytes, self.has_roster) = (0, false);
+        for waiting in self.waiting.drain(..) {
+            match waiting {
+                Waiting::Letter(letter) => {
+                    self.count += 1;
+                    self.taken_bytes += letter.frame.len();
+                    self.taken.push_back(letter.clone());
+                    batch.push(letter);
+                }
+                Waiting::Answer(frame) | Waiting::Roster(frame) => batch.push(Letter::from_server(frame)),
+            }
+        }
+    }
+
+    fn hold(&mut self) {
+        self.bytes += std::mem::take(&mut self.taken_bytes);
+        for letter in std::mem::take(&mut self.taken).into_iter().rev() {
+            // How long it took was measured when it was written.
+            self.waiting.push_front(Waiting::Letter(Letter { read: None, ..letter }));
+        }
+    }
+
+    fn put_back(&mut self, mut letters: Vec<Letter>, bounds: Bounds) -> Vec<Letter> {
+        while let Some(letter) = letters.pop() {
+            let bytes = self.bytes + letter.frame.len();
+            if self.letters() >= 2 * bounds.messages || bytes > 2 * bounds.bytes {
+                letters.push(letter);
+                break;
+            }
+            self.bytes = bytes;
+            self.waiting.push_front(Waiting::Letter(letter));
+        }
+        letters
     }
 
     fn empty(&mut self) -> Vec<Letter> {
-        self.bytes = 0;
+        (self.bytes, self.has_roster) = (0, false);
         let letter = |waiting| match waiting {
             Waiting::Letter(letter) => Some(letter),
-            Waiting::Roster(_) => None,
+            Waiting::Answer(_) | Waiting::Roster(_) => None,
         };
         std::mem::take(&mut self.waiting).into_iter().filter_map(letter).collect()
     }
@@ -269,13 +368,13 @@ mod tests {
     }
 
     fn letter(text: &str) -> Letter {
-        Letter { frame: Frame::new(text.into()), from: Some(PeerId::new("bob")), read: None }
+        Letter { frame: Frame::new(text.into()), from: Some(PeerId::new("bob")), mark: None, read: None }
     }
 
     fn take_as(mailbox: &Mailbox, seat: Seat) -> Poll<Result<String, Goodbye>> {
         let mut batch = Vec::new();
         let taken = mailbox.poll_take(seat, &mut batch, &mut Context::from_waker(Waker::noop()));
-        taken.map_ok(|()| {
+        taken.map_ok(|_| {
             let texts = batch.iter().map(|letter| letter.frame.to(&PeerId::new("")));
             texts.map(|text| String::from_utf8(text.to_vec()).unwrap()).collect::<Vec<_>>().join(" ")
         })
@@ -293,7 +392,80 @@ mod tests {
         }
         assert_eq!(take(&mailbox), Poll::Ready(Ok("a b c".into())));
         assert_eq!(take(&mailbox), Poll::Pending);
+        assert_eq!(mailbox.bytes(), 3, "until it is known that they have arrived");
+        mailbox.confirm(SEAT, 3);
         assert_eq!(mailbox.bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_taken_and_not_confirmed_waits_again_for_the_next_connection() {
+        let mailbox = mailbox(9, 99);
+        for text in ["a", "b", "c"] {
+            mailbox.push(letter(text)).unwrap();
+        }
+        assert_eq!(take(&mailbox), Poll::Ready(Ok("a b c".into())));
+        mailbox.confirm(SEAT, 1);
+        mailbox.push(letter("d")).unwrap();
+        mailbox.give_to(Seat(2));
+        assert_eq!(take_as(&mailbox, Seat(2)), Poll::Ready(Ok("b c d".into())));
+        assert_eq!(mailbox.confirm(SEAT, 99), [], "an old connection confirms nothing");
+        mailbox.confirm(Seat(2), 99);
+        mailbox.hold();
+        assert_eq!(take_as(&mailbox, Seat(2)), Poll::Pending);
+    }
+
+    #[test]
+    fn whoever_keeps_a_copy_is_named_when_its_letter_is_confirmed() {
+        let mailbox = mailbox(9, 99);
+        let mark = |number| Mark { node: NodeId::new("a.1"), number };
+        for number in 1..=3 {
+            mailbox.push(Letter { mark: Some(mark(number)), ..letter("x") }).unwrap();
+        }
+        mailbox.push(letter("of this node")).unwrap();
+        assert!(take(&mailbox).is_ready());
+        assert_eq!(mailbox.confirm(SEAT, 2), [mark(1), mark(2)]);
+        assert_eq!(mailbox.confirm(SEAT, 2), [], "once");
+        assert_eq!(mailbox.confirm(SEAT, 4), [mark(3)]);
+    }
+
+    #[test]
+    fn one_who_confirms_nothing_gets_no_more_and_whoever_writes_to_it_is_told() {
+        let mailbox = mailbox(2, 99);
+        for text in ["a", "b"] {
+            mailbox.push(letter(text)).unwrap();
+        }
+        assert_eq!(take(&mailbox), Poll::Ready(Ok("a b".into())));
+        for text in ["c", "d"] {
+            mailbox.push(letter(text)).unwrap();
+        }
+        assert_eq!(take(&mailbox), Poll::Pending);
+        assert_eq!(mailbox.push(letter("e")), Err(letter("e")));
+        mailbox.confirm(SEAT, 1);
+        assert_eq!(take(&mailbox), Poll::Ready(Ok("c d".into())));
+    }
+
+    #[test]
+    fn who_comes_again_and_again_and_confirms_nothing_does_not_make_it_grow() {
+        let mailbox = mailbox(2, 99);
+        let mut taken = 0;
+        for seat in 2..20 {
+            while mailbox.push(letter("x")).is_ok() {
+                taken += 1;
+            }
+            mailbox.give_to(Seat(seat));
+            assert!(take_as(&mailbox, Seat(seat)).is_ready());
+        }
+        assert_eq!(taken, 4, "twice as many as may wait");
+    }
+
+    #[test]
+    fn answers_and_rosters_are_of_the_moment_and_not_kept() {
+        let mailbox = mailbox(9, 99);
+        mailbox.answer(Frame::new("pong".into())).unwrap();
+        mailbox.push_roster(Frame::new("roster".into()));
+        assert_eq!(take(&mailbox), Poll::Ready(Ok("pong roster".into())));
+        mailbox.give_to(Seat(2));
+        assert_eq!(take_as(&mailbox, Seat(2)), Poll::Pending);
     }
 
     #[test]
@@ -301,13 +473,13 @@ mod tests {
         let by_count = mailbox(2, 99);
         by_count.push(letter("a")).unwrap();
         by_count.push(letter("b")).unwrap();
-        assert_eq!(by_count.push(letter("c")), Err(Full));
+        assert_eq!(by_count.push(letter("c")), Err(letter("c")));
         assert_eq!(take(&by_count), Poll::Ready(Ok("a b".into())));
         by_count.push(letter("d")).unwrap();
 
         let by_bytes = mailbox(9, 3);
         by_bytes.push(letter("aa")).unwrap();
-        assert_eq!(by_bytes.push(letter("bb")), Err(Full));
+        assert_eq!(by_bytes.push(letter("bb")), Err(letter("bb")));
         by_bytes.push(letter("b")).unwrap();
     }
 
@@ -317,10 +489,10 @@ mod tests {
         let news = || Letter { from: None, ..letter("not delivered") };
         mailbox.push(letter("a")).unwrap();
         mailbox.push(letter("b")).unwrap();
-        assert_eq!(mailbox.push(letter("c")), Err(Full));
+        assert_eq!(mailbox.push(letter("c")), Err(letter("c")));
         mailbox.push(news()).unwrap();
         mailbox.push(news()).unwrap();
-        assert_eq!(mailbox.push(news()), Err(Full), "but not for ever");
+        assert_eq!(mailbox.push(news()), Err(news()), "but not for ever");
     }
 
     #[test]
@@ -392,8 +564,11 @@ mod tests {
     #[test]
     fn a_closed_mailbox_gives_back_what_waited() {
         let mailbox = mailbox(9, 99);
+        mailbox.push(letter("written")).unwrap();
+        assert!(take(&mailbox).is_ready());
         mailbox.push(letter("held")).unwrap();
-        assert_eq!(mailbox.close(Some(Frame::new("bye".into())), Goodbye::Removed), [letter("held")]);
+        let left = mailbox.close(Some(Frame::new("bye".into())), Goodbye::Removed);
+        assert_eq!(left, Left { taken: vec![letter("written")], waiting: vec![letter("held")] });
         assert_eq!(take(&mailbox), Poll::Ready(Ok("bye".into())));
         assert_eq!(take(&mailbox), Poll::Ready(Err(Goodbye::Removed)));
     }

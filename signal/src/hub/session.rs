@@ -62,6 +62,7 @@ impl Session {
     /// Everything that waits for it.
     pub fn give_up_what_waits(&mut self) -> Vec<Letter> {
         let mut all = self.end_hand_over();
+        self.mailbox.hold();
         all.append(&mut self.mailbox.empty());
         all
     }

@@ -13,9 +13,8 @@ use crate::backplane::{Change, Changed, Creation, Entry, Envelope, Refusal};
 use crate::dialect::{self, Away, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
-use crate::hub::mailbox::Letter;
 use crate::hub::room::{Record, Snapshot};
-use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Speaker, Undelivered};
+use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Speaker};
 use crate::metrics::Resume;
 
 /// How often a connection tries for a seat while others take the one that it was about to take.
@@ -177,20 +176,11 @@ impl Router {
         seated
     }
 
-    /// The speaker's connection has ended, and did not write `unsent`.
-    pub async fn gone(
-        self: &Arc<Self>,
-        dialect: &'static dyn Dialect,
-        speaker: &Speaker,
-        unsent: Vec<Letter>,
-    ) {
+    /// The speaker's connection has ended.
+    pub async fn gone(self: &Arc<Self>, dialect: &'static dyn Dialect, speaker: &Speaker) {
         let (room, peer) = (&speaker.room, &speaker.peer);
-        let parked = self.hub.lock().park(speaker, unsent);
-        let (claim, too_much) = match parked {
-            Ok(parked) => parked,
-            Err(unsent) => return self.put_elsewhere(room, peer, unsent),
-        };
-        self.never_arrived(room, peer, too_much);
+        let parked = self.hub.lock().park(speaker);
+        let Some(claim) = parked else { return };
         match dialect.customs().away {
             Away::Gone => self.leave(room, peer, claim, None).await,
             // If the directory is away, the others learn that this peer is when it comes back.
@@ -248,11 +238,11 @@ impl Router {
         last_words: Option<Frame>,
         goodbye: Goodbye,
     ) {
-        let (nodes, held) = {
+        let (nodes, left) = {
             let mut hub = self.hub.lock();
             (hub.other_nodes(room), hub.dismiss(room, peer, last_words, goodbye))
         };
-        self.never_arrived(room, peer, held);
+        self.left_over(room, peer, left, goodbye == Goodbye::Left);
         let (id, peer) = (room.clone(), peer.clone());
         self.publish(nodes, Changed { room: id, version, peer, member: None, frame, roster: true });
         self.hub.lock().forget_if_empty(room);
@@ -266,52 +256,12 @@ impl Router {
         holder: Option<&NodeId>,
         goodbye: Goodbye,
     ) {
-        let held = self.hub.lock().dismiss(room, peer, None, goodbye);
+        let left = self.hub.lock().dismiss(room, peer, None, goodbye);
         match holder {
-            Some(node) => self.hand_over(room, peer, held, node, true),
-            None => self.never_arrived(room, peer, held),
+            Some(node) => self.hand_over(room, peer, [left.taken, left.waiting].concat(), node, true),
+            None => self.left_over(room, peer, left, false),
         }
         self.hub.lock().forget_if_empty(room);
-    }
-
-    /// What was held here for a peer that `node` has now; `last` if there is no more to come.
-    fn hand_over(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>, node: &NodeId, last: bool) {
-        let envelope = Envelope::HandOver { room: room.clone(), peer: peer.clone(), held, last };
-        if let Err((_, Envelope::HandOver { held, .. })) =
-            self.backplane.carry(node, envelope.clone()).map_err(|why| (why, envelope))
-        {
-            self.never_arrived(room, peer, held);
-        }
-    }
-
-    /// Letters for a peer that is not, or no longer, this connection's, or this node's.
-    pub(super) fn put_elsewhere(&self, room: &RoomId, peer: &PeerId, letters: Vec<Letter>) {
-        if letters.is_empty() {
-            return;
-        }
-        let taken = self.hub.lock().handed_over(room, peer, letters, false);
-        let letters = match taken {
-            Ok(too_much) => return self.never_arrived(room, peer, too_much),
-            Err(letters) => letters,
-        };
-        let holder = {
-            let hub = self.hub.lock();
-            hub.room(room).and_then(|room| room.member(peer)).map(|member| member.node.clone())
-        };
-        match holder {
-            Some(node) if node != *self.backplane.node() => self.hand_over(room, peer, letters, &node, false),
-            _ => self.never_arrived(room, peer, letters),
-        }
-    }
-
-    /// Each of those who sent `held` is told once that `peer` never got it.
-    pub(super) fn never_arrived(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>) {
-        let mut senders: Vec<_> = held.into_iter().filter_map(|letter| letter.from).collect();
-        senders.sort();
-        senders.dedup();
-        for from in senders.iter().filter(|from| *from != peer) {
-            self.undelivered(room, from, peer, Undelivered::Expired);
-        }
     }
 
     /// Sends every connection away, each at a moment of its own within `spread`, and its peer is away then. Returns
@@ -347,7 +297,7 @@ impl Router {
 
     /// The node stops: what it still holds for its peers goes no further, and its senders are told.
     pub fn give_up_what_is_held(&self) {
-        self.give_up_strays();
+        self.give_up_waiting();
         let held: Vec<_> = {
             let mut hub = self.hub.lock();
             let sessions = hub.sessions_mut();

@@ -28,7 +28,7 @@ impl Router {
     fn notice(self: &Arc<Self>, notice: Notice) {
         match notice {
             Notice::Arrived { from, envelope } => self.arrived(&from, envelope),
-            Notice::Returned { envelope, .. } => self.returned(envelope),
+            Notice::Gone(node) => self.lost(&node),
             Notice::Adopted { room, peer, snapshot } => self.adopted(&room, &peer, snapshot),
             Notice::Forgotten => {
                 let router = self.clone();
@@ -39,17 +39,14 @@ impl Router {
 
     fn arrived(self: &Arc<Self>, from_node: &NodeId, envelope: Envelope) {
         match envelope {
-            Envelope::Deliver(delivery) => {
-                let read = self.read_elsewhere(delivery.spent);
-                self.deliver(delivery, read);
-            }
-            Envelope::DeliverAll(all) => {
-                let read = self.read_elsewhere(all.spent);
-                self.deliver_all(all, read);
-            }
+            Envelope::Deliver(delivery) => self.delivered(from_node, delivery),
+            Envelope::DeliverAll(all) => self.delivered_to_all(all),
+            Envelope::Settled { numbers } => self.accounted_for(numbers, None),
+            Envelope::Holds { numbers } => self.accounted_for(numbers, Some(from_node)),
             Envelope::Roster { room, but } => self.show_roster(&room, Some(&but)),
             Envelope::Changed(changed) => self.changed(changed),
-            Envelope::HandOver { room, peer, held, last } => {
+            Envelope::HandOver { room, peer, mut held, last } => {
+                self.take_in(from_node, &mut held);
                 let taken = self.hub.lock().handed_over(&room, &peer, held, last);
                 match taken {
                     Ok(too_much) => self.never_arrived(&room, &peer, too_much),
@@ -82,6 +79,9 @@ impl Router {
     /// A room has changed, by this node or another one.
     pub(super) fn changed(self: &Arc<Self>, changed: Changed) {
         let Changed { room, version, peer, member, frame, roster } = changed;
+        if let Some(member) = &member {
+            self.moved(&room, &peer, &member.node);
+        }
         let news = self.hub.lock().apply(&room, version, &peer, member);
         if let Some(frame) = frame {
             self.tell_all_from_server(&room, frame);
@@ -97,7 +97,7 @@ impl Router {
 
     fn tell_all_from_server(&self, room: &RoomId, frame: Frame) {
         // Who is full learns it from the roster, which has no bound.
-        let _ = self.hub.lock().tell_all(room, &Letter::from_server(frame));
+        let _ = self.hub.lock().tell_all(room, &Letter::from_server(frame), &[]);
     }
 
     fn show_roster(&self, room: &RoomId, but: Option<&PeerId>) {
@@ -166,17 +166,6 @@ impl Router {
         self.publish_membership(room, version, peer, member);
         if is_new_here {
             self.read_again(room.clone());
-        }
-    }
-
-    /// An envelope came back: its node is gone. What was news will be read again; what was for a peer finds it where
-    /// it is now, or is told.
-    fn returned(&self, envelope: Envelope) {
-        match envelope {
-            Envelope::Deliver(delivery) => self.stray(delivery),
-            Envelope::DeliverAll(all) => self.one_by_one(all),
-            Envelope::HandOver { room, peer, held, .. } => self.never_arrived(&room, &peer, held),
-            _ => {}
         }
     }
 

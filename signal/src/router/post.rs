@@ -1,82 +1,19 @@
 //! Messages on their way: into a mailbox here, on to another node, waiting for a peer that cannot be found, or back.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
+use tokio::time::{sleep, timeout_at};
 
 use super::Router;
+use super::receipts::GATHER;
+use super::ways::{Address, Found, Placed, Refused};
 use crate::backplane::{Delivery, DeliveryToAll, Envelope};
 use crate::dialect::{self, Dialect};
-use crate::hub::Put;
-use crate::hub::mailbox::{Letter, Read};
-use crate::message::{Event, Frame, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
-
-/// Messages that may wait for peers that cannot be found; what is more is told at once.
-const MAX_STRAYS: usize = 20_000;
-/// How often a peer that cannot be found is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// After this time it is given up. Longer than a lease: whoever takes over the peers of a dead node is known by then.
-const LOOK_FOR: Duration = Duration::from_secs(12);
-
-/// Messages whose peer is not where it was believed to be: its node is gone, or has let it go. They wait, in order, for
-/// the directory to say where it is now.
-#[derive(Debug, Default)]
-pub(super) struct Strays {
-    waiting: parking_lot::Mutex<HashMap<(RoomId, PeerId), Lost>>,
-    added: Notify,
-}
-
-#[derive(Debug)]
-struct Lost {
-    since: Instant,
-    deliveries: VecDeque<Delivery>,
-}
-
-impl Strays {
-    /// Takes a message in; gives it back if there are too many.
-    fn add(&self, delivery: Delivery) -> Option<Delivery> {
-        let mut waiting = self.waiting.lock();
-        if waiting.values().map(|lost| lost.deliveries.len()).sum::<usize>() >= MAX_STRAYS {
-            return Some(delivery);
-        }
-        let of_peer = waiting.entry((delivery.room.clone(), delivery.to.clone()));
-        let new = || Lost { since: Instant::now(), deliveries: VecDeque::new() };
-        of_peer.or_insert_with(new).deliveries.push_back(delivery);
-        self.added.notify_one();
-        None
-    }
-
-    /// Whether older messages for that peer are waiting: newer ones have to wait behind them.
-    fn wait_for(&self, room: &RoomId, peer: &PeerId) -> bool {
-        let waiting = self.waiting.lock();
-        !waiting.is_empty() && waiting.contains_key(&(room.clone(), peer.clone()))
-    }
-
-    fn peers(&self) -> Vec<(RoomId, PeerId)> {
-        self.waiting.lock().keys().cloned().collect()
-    }
-
-    fn are_over(&self, of: &(RoomId, PeerId)) -> bool {
-        self.waiting.lock().get(of).is_some_and(|lost| lost.since.elapsed() >= LOOK_FOR)
-    }
-
-    fn first(&self, of: &(RoomId, PeerId)) -> Option<Delivery> {
-        self.waiting.lock().get(of).and_then(|lost| lost.deliveries.front().cloned())
-    }
-
-    /// The oldest has found its way. With the last of them, newer ones need not wait any more.
-    fn remove_first(&self, of: &(RoomId, PeerId)) {
-        let mut waiting = self.waiting.lock();
-        let Some(lost) = waiting.get_mut(of) else { return };
-        lost.deliveries.pop_front();
-        if lost.deliveries.is_empty() {
-            waiting.remove(of);
-        }
-    }
-}
+use crate::hub::mailbox::{Left, Letter, Mark, Read};
+use crate::hub::{Place, Put};
+use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
 
 impl Router {
     /// Carries what `speaker` says.
@@ -91,192 +28,298 @@ impl Router {
         let Some(frame) = dialect.encode(&Event::Told { from: &speaker.peer, to, kind, payload }) else {
             return;
         };
-        let (room, from) = (speaker.room.clone(), speaker.peer.clone());
-        let read = Read { at: read, elsewhere: false };
+        let room = speaker.room.clone();
+        let from = (receipt == Receipt::TellSender).then(|| speaker.peer.clone());
+        let letter = Letter { frame, from, mark: None, read: Some(Read { at: read, elsewhere: false }) };
         match to {
-            To::Peer(to) => {
-                let delivery = Delivery { room, to: to.clone(), from, frame, receipt, spent: Duration::ZERO };
-                self.deliver(delivery, read);
-            }
-            To::Everyone => {
-                let letter = Letter { frame, from: Some(from.clone()), read: Some(read) };
-                // In one step: who moves between nodes meanwhile is in one of the two.
-                let (full, elsewhere) = {
-                    let hub = self.hub.lock();
-                    (hub.tell_all(&room, &letter), hub.peers_elsewhere(&room))
-                };
-                for (node, to) in elsewhere {
-                    let (room, from, frame) = (room.clone(), from.clone(), letter.frame.clone());
-                    let all = DeliveryToAll { room, to, from, frame, spent: read.at.elapsed() };
-                    if self.backplane.carry(&node, Envelope::DeliverAll(all.clone())).is_err() {
-                        self.one_by_one(all);
-                    }
-                }
-                for to in full {
-                    self.undelivered(&room, &from, &to, Undelivered::Full);
-                }
-            }
+            To::Peer(to) => self.deliver(Delivery { room, to: to.clone(), letter, spent: Duration::ZERO }),
+            To::Everyone => self.tell_everyone(&room, &letter, read),
         }
     }
 
-    /// Puts a message into its peer's mailbox if the peer is here, and sends it on if not. What cannot be delivered
-    /// is told to its sender.
-    pub(super) fn deliver(&self, delivery: Delivery, read: Read) {
-        if self.strays.wait_for(&delivery.room, &delivery.to) {
-            return self.stray(delivery);
+    fn tell_everyone(&self, room: &RoomId, letter: &Letter, read: Instant) {
+        let (now, spent) = (Instant::now(), read.elapsed());
+        let mut refused = Refused::new();
+        let delivery =
+            |to: PeerId| Delivery { room: room.clone(), to, letter: letter.clone(), spent: Duration::ZERO };
+        {
+            let mut ways = self.ways.lock();
+            // Older letters for those who have only just come here may still be on their way elsewhere.
+            let behind = ways.peers(room);
+            // In one step: who moves between nodes meanwhile is in one of the two.
+            let (full, waiting, elsewhere) = {
+                let hub = self.hub.lock();
+                let (full, waiting) = hub.tell_all(room, letter, &behind);
+                (full, waiting, hub.peers_elsewhere(room))
+            };
+            refused.extend(full.into_iter().map(|to| (delivery(to), Undelivered::Full)));
+            for to in waiting {
+                refused.extend(ways.wait(delivery(to), now, now).err());
+            }
+            for (node, to) in elsewhere {
+                let all = DeliveryToAll { room: room.clone(), to, letter: letter.clone(), spent };
+                refused.extend(ways.send_to_all(&node, all, now, &*self.backplane));
+            }
         }
-        let Delivery { room, to, from, frame, receipt, .. } = delivery;
-        let told = (receipt == Receipt::TellSender).then(|| from.clone());
+        self.refuse(refused);
+        self.stir();
+    }
+
+    /// Puts a letter into its peer's mailbox if the peer is here, and sends it on if not. What cannot be delivered is
+    /// told to its sender.
+    pub(super) fn deliver(&self, delivery: Delivery) {
+        let Delivery { room, to, letter, spent } = delivery;
+        let from_here = letter.read.is_none_or(|read| !read.elsewhere);
+        let delivery = |letter| Delivery { room: room.clone(), to: to.clone(), letter, spent };
+        if self.ways.lock().lead_to(&room, &to) {
+            let place = self.hub.lock().find(&room, &to);
+            return match place {
+                Place::On(node) => self.send(Some(&node), delivery(letter)),
+                Place::Here => {
+                    self.moved(&room, &to, self.backplane.node());
+                    self.wait(delivery(letter));
+                }
+                Place::Nowhere => self.wait(delivery(letter)),
+                Place::Unknown => self.send(None, delivery(letter)),
+            };
+        }
         let (known, put) = {
             let hub = self.hub.lock();
-            (hub.room(&room).is_some(), hub.put(&room, &to, Letter { frame, from: told, read: Some(read) }))
+            (hub.room(&room).is_some(), hub.put(&room, &to, letter))
         };
-        let delivery = |frame| {
-            let spent = read.at.elapsed();
-            Delivery { room: room.clone(), to: to.clone(), from: from.clone(), frame, receipt, spent }
-        };
-        let why = match put {
-            Put::Taken => return,
-            Put::Full => Undelivered::Full,
-            Put::On(node, letter) => return self.send_on(&node, delivery(letter.frame)),
+        match put {
+            Put::Taken => {}
+            Put::Full(letter) => self.refuse(vec![(delivery(letter), Undelivered::Full)]),
+            Put::On(node, letter) => self.send(Some(&node), delivery(letter)),
+            Put::Nowhere(letter) if from_here && known => {
+                self.refuse(vec![(delivery(letter), Undelivered::Absent)]);
+            }
             // Another node believed it to be here: it has moved on, or this node knows nothing of its room any more.
-            Put::Nowhere(letter) if read.elsewhere || !known => return self.stray(delivery(letter.frame)),
-            Put::Nowhere(_) => Undelivered::Absent,
-        };
-        if receipt == Receipt::TellSender {
-            self.undelivered(&room, &from, &to, why);
+            Put::Nowhere(letter) => self.wait(delivery(letter)),
         }
     }
 
-    fn send_on(&self, node: &NodeId, delivery: Delivery) {
-        match self.backplane.carry(node, Envelope::Deliver(delivery.clone())) {
-            Ok(()) => {}
-            // Whoever takes over the peers of a node that is gone will be known in a moment.
-            Err(Undelivered::Unreachable) => self.stray(delivery),
-            Err(why) => self.give_up(&delivery, why),
+    fn send(&self, node: Option<&NodeId>, delivery: Delivery) {
+        let sent = self.ways.lock().send(node, delivery, Instant::now(), &*self.backplane);
+        self.refuse(sent.err().into_iter().collect());
+        self.stir();
+    }
+
+    fn wait(&self, delivery: Delivery) {
+        let now = Instant::now();
+        let waits = self.ways.lock().wait(delivery, now, now);
+        self.refuse(waits.err().into_iter().collect());
+        self.stir();
+    }
+
+    /// A letter comes from another node.
+    pub(super) fn delivered(&self, from: &NodeId, mut delivery: Delivery) {
+        delivery.letter.read = Some(self.read_elsewhere(delivery.spent));
+        self.take_in(from, std::slice::from_mut(&mut delivery.letter));
+        self.deliver(delivery);
+    }
+
+    /// A letter to everybody comes from another node: into the mailboxes of those whom it was sent here for.
+    pub(super) fn delivered_to_all(&self, all: DeliveryToAll) {
+        let DeliveryToAll { room, to, letter, spent } = all;
+        let read = Some(self.read_elsewhere(spent));
+        for (to, number) in to.into_iter().zip(letter.mark.as_ref().map_or(0, |mark| mark.number)..) {
+            let mark = letter.mark.as_ref().map(|mark| Mark { number, ..mark.clone() });
+            let letter = Letter { mark, read, ..letter.clone() };
+            self.deliver(Delivery { room: room.clone(), to, letter, spent });
         }
     }
 
-    /// A message to everybody comes from another node: into the mailboxes of those whom it was sent here for.
-    pub(super) fn deliver_all(&self, all: DeliveryToAll, read: Read) {
-        let letter = Letter { frame: all.frame.clone(), from: Some(all.from.clone()), read: Some(read) };
-        let (mut full, mut moved) = (Vec::new(), Vec::new());
-        {
-            let hub = self.hub.lock();
-            for to in all.to {
-                match hub.put(&all.room, &to, letter.clone()) {
-                    Put::Taken => {}
-                    Put::Full => full.push(to),
-                    Put::On(..) | Put::Nowhere(_) => moved.push(to),
+    /// Letters have come here from `from`. If another node keeps their copies, it is told where they are now; if this one
+    /// does, it need not any more.
+    pub(super) fn take_in(&self, from: &NodeId, letters: &mut [Letter]) {
+        let me = self.backplane.node();
+        for letter in letters {
+            match &letter.mark {
+                Some(mark) if mark.node == *me => {
+                    self.ways.lock().settled([mark.number], Instant::now());
+                    letter.mark = None;
                 }
+                Some(mark) if mark.node != *from => {
+                    let holds = Envelope::Holds { numbers: vec![mark.number] };
+                    // A node that is gone keeps nothing.
+                    let _ = self.backplane.carry(&mark.node, holds);
+                }
+                _ => {}
             }
         }
-        for to in full {
-            self.undelivered(&all.room, &all.from, &to, Undelivered::Full);
-        }
-        self.one_by_one(DeliveryToAll { to: moved, ..all });
     }
 
-    /// Those whom a message to everybody did not reach on the way that it took are looked for, each by itself.
-    pub(super) fn one_by_one(&self, all: DeliveryToAll) {
-        let DeliveryToAll { room, to, from, frame, spent } = all;
-        for to in to {
-            let (room, from, frame) = (room.clone(), from.clone(), frame.clone());
-            self.stray(Delivery { room, to, from, frame, receipt: Receipt::TellSender, spent });
+    /// What was held here for a peer that `node` has now; `last` if there is no more to come.
+    pub(super) fn hand_over(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        held: Vec<Letter>,
+        node: &NodeId,
+        last: bool,
+    ) {
+        let (now, backplane) = (Instant::now(), &*self.backplane);
+        let refused = self.ways.lock().hand_over(node, (room, peer), held, last, now, backplane);
+        self.refuse(refused);
+        self.stir();
+    }
+
+    /// Letters for a peer that is not, or no longer, this node's: they are looked after wherever it is.
+    pub(super) fn put_elsewhere(&self, room: &RoomId, peer: &PeerId, letters: Vec<Letter>) {
+        for letter in letters {
+            self.wait(Delivery { room: room.clone(), to: peer.clone(), letter, spent: Duration::ZERO });
         }
     }
 
-    /// Tells `from` that its message did not reach `to`, wherever `from` is.
+    /// A peer is on `node` by now.
+    pub(super) fn moved(&self, room: &RoomId, peer: &PeerId, node: &NodeId) {
+        let mut ways = self.ways.lock();
+        if ways.lead_to(room, peer) {
+            ways.moved(&(room.clone(), peer.clone()), node, Instant::now());
+            drop(ways);
+            self.stir();
+        }
+    }
+
+    /// `node` is gone: what it has not settled is looked after.
+    pub(super) fn lost(&self, node: &NodeId) {
+        self.ways.lock().lost(node, self.backplane.take_back(node), Instant::now());
+        self.stir();
+    }
+
+    /// Other nodes say what became of letters of which this one keeps copies; `by`: they are there now.
+    pub(super) fn accounted_for(&self, numbers: Vec<u64>, by: Option<&NodeId>) {
+        let mut ways = self.ways.lock();
+        match by {
+            Some(node) => ways.held(node, numbers, Instant::now()),
+            None => ways.settled(numbers, Instant::now()),
+        }
+        drop(ways);
+        self.stir();
+    }
+
+    /// These letters have arrived, or nobody misses them.
+    pub(super) fn settle(&self, marks: impl IntoIterator<Item = Mark>) {
+        self.receipts.add(marks);
+    }
+
+    /// Tells the senders of what does not arrive. The copies are settled after they were told, not before.
+    fn refuse(&self, refused: Refused) {
+        for (Delivery { room, to, letter, .. }, why) in refused {
+            if let Some(from) = &letter.from {
+                self.undelivered(&room, from, &to, why);
+            }
+            self.settle(letter.mark);
+        }
+    }
+
+    /// Each of those who sent `held` is told once that `peer` never got it.
+    pub(super) fn never_arrived(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>) {
+        let mut senders: Vec<_> = held.iter().filter_map(|letter| letter.from.clone()).collect();
+        senders.sort();
+        senders.dedup();
+        for from in senders.iter().filter(|from| *from != peer) {
+            self.undelivered(room, from, peer, Undelivered::Expired);
+        }
+        self.settle(held.into_iter().filter_map(|letter| letter.mark));
+    }
+
+    /// What was left of a peer that has gone for good. `on_purpose`: what it has not confirmed is no loss to it.
+    pub(super) fn left_over(&self, room: &RoomId, peer: &PeerId, left: Left, on_purpose: bool) {
+        let Left { taken, waiting } = left;
+        if on_purpose {
+            self.settle(taken.into_iter().filter_map(|letter| letter.mark));
+            self.never_arrived(room, peer, waiting);
+        } else {
+            self.never_arrived(room, peer, [taken, waiting].concat());
+        }
+    }
+
+    /// Tells `from` that its message did not reach `to`, wherever `from` is. It goes the way of any message, but nobody is
+    /// told if it cannot be delivered.
     pub(super) fn undelivered(&self, room: &RoomId, from: &PeerId, to: &PeerId, why: Undelivered) {
         self.metrics.undeliverable(why);
         let dialect = dialect::named(room.dialect());
         let frame = dialect.and_then(|dialect| dialect.encode(&Event::Undelivered { to, why }));
         if let Some(frame) = frame {
-            self.notify(room, from, to, frame);
-        }
-    }
-
-    /// What the server itself has to say to `peer`, about `from`. It goes the way of any message, but nobody is told
-    /// if it cannot be delivered.
-    fn notify(&self, room: &RoomId, peer: &PeerId, from: &PeerId, frame: Frame) {
-        let (room, to, from) = (room.clone(), peer.clone(), from.clone());
-        let read = Read { at: Instant::now(), elsewhere: false };
-        self.deliver(Delivery { room, to, from, frame, receipt: Receipt::Drop, spent: Duration::ZERO }, read);
-    }
-
-    /// The peer of a message is not where it was believed to be.
-    pub(super) fn stray(&self, delivery: Delivery) {
-        if let Some(delivery) = self.strays.add(delivery) {
-            self.give_up(&delivery, Undelivered::Full);
-        }
-    }
-
-    fn give_up(&self, delivery: &Delivery, why: Undelivered) {
-        if delivery.receipt == Receipt::TellSender {
-            self.undelivered(&delivery.room, &delivery.from, &delivery.to, why);
+            let letter = Letter::from_server(frame);
+            self.deliver(Delivery { room: room.clone(), to: from.clone(), letter, spent: Duration::ZERO });
         }
     }
 
     /// This node stops: nobody is looked for any longer.
-    pub(super) fn give_up_strays(&self) {
-        for peer in self.strays.peers() {
-            while let Some(stray) = self.strays.first(&peer) {
-                self.strays.remove_first(&peer);
-                self.give_up(&stray, Undelivered::Unreachable);
-            }
+    pub(super) fn give_up_waiting(&self) {
+        let given_up = self.ways.lock().give_up(Instant::now());
+        self.refuse(given_up.into_iter().map(|delivery| (delivery, Undelivered::Unreachable)).collect());
+    }
+
+    /// Somebody may have to be looked for.
+    fn stir(&self) {
+        if self.ways.lock().next_due().is_some() {
+            self.seek.notify_one();
         }
     }
 
-    /// Asks the directory where the peer of strays is now, and sends them there; or gives them up, if it is nowhere or
-    /// the time for it is over.
-    async fn look_for(&self, of: &(RoomId, PeerId)) {
-        let over = self.strays.are_over(of);
-        let seen = match self.backplane.look(&of.0, &[]).await {
-            Ok(seen) => seen,
-            Err(_) if over => None,
-            Err(_) => return,
+    /// Asks the directory where a peer is now, and sends what waits for it there.
+    async fn look_for(&self, address: &Address) {
+        let found = match self.backplane.look(&address.0, &[]).await {
+            Err(_) => Found::Unknown,
+            Ok(seen) => match seen.as_ref().and_then(|seen| seen.member(&address.1)) {
+                Some(member) if member.node == *self.backplane.node() => Found::Here,
+                Some(member) => Found::On(member.node.clone()),
+                None => Found::Nowhere,
+            },
         };
-        let member = seen.as_ref().and_then(|seen| seen.member(&of.1));
-        while let Some(stray) = self.strays.first(of) {
-            let sent = match member {
-                None => Err(Undelivered::Absent),
-                Some(member) if member.node != *self.backplane.node() => {
-                    self.backplane.carry(&member.node, Envelope::Deliver(stray.clone()))
-                }
-                Some(_) => self.put_stray(&stray),
-            };
-            match sent {
-                Err(Undelivered::Unreachable) if !over => return,
-                Err(why) => self.give_up(&stray, why),
-                Ok(()) => {}
-            }
-            self.strays.remove_first(of);
-        }
+        let put = |delivery: &Delivery| match self.hub.lock().put(
+            &delivery.room,
+            &delivery.to,
+            delivery.letter.clone(),
+        ) {
+            Put::Taken => Placed::Taken,
+            Put::Full(_) => Placed::Full,
+            Put::On(..) | Put::Nowhere(_) => Placed::Gone,
+        };
+        let (now, backplane) = (Instant::now(), &*self.backplane);
+        let refused = self.ways.lock().found(address, &found, Duration::ZERO, now, backplane, put);
+        self.refuse(refused);
+        self.stir();
     }
+}
 
-    fn put_stray(&self, stray: &Delivery) -> Result<(), Undelivered> {
-        let from = (stray.receipt == Receipt::TellSender).then(|| stray.from.clone());
-        let letter =
-            Letter { frame: stray.frame.clone(), from, read: Some(self.read_elsewhere(stray.spent)) };
-        match self.hub.lock().put(&stray.room, &stray.to, letter) {
-            Put::Taken => Ok(()),
-            Put::Full => Err(Undelivered::Full),
-            Put::On(..) | Put::Nowhere(_) => Err(Undelivered::Unreachable),
+/// Looks for peers for whom something waits, until the router is gone.
+pub(super) async fn seek(router: Weak<Router>) {
+    while let Some(strong) = router.upgrade() {
+        let (due, next) = {
+            let mut ways = strong.ways.lock();
+            (ways.due(Instant::now()), ways.next_due())
+        };
+        for address in due {
+            let router = strong.clone();
+            strong.tasks.spawn(async move { router.look_for(&address).await });
+        }
+        let stirred = strong.seek.clone();
+        drop(strong);
+        match next {
+            Some(next) => drop(timeout_at(next.into(), stirred.notified()).await),
+            None => stirred.notified().await,
         }
     }
 }
 
-/// Looks for the peers of strays, again and again, until the router is gone.
-pub(super) async fn look_for_strays(router: Weak<Router>) {
-    while let Some(router) = router.upgrade() {
-        let peers = router.strays.peers();
-        for peer in &peers {
-            router.look_for(peer).await;
-        }
-        if peers.is_empty() {
-            router.strays.added.notified().await;
-        } else {
-            tokio::time::sleep(LOOK_EVERY).await;
+/// Gives other nodes their receipts, until the router is gone.
+pub(super) async fn give_receipts(router: Weak<Router>) {
+    while let Some(receipts) = router.upgrade().map(|router| router.receipts.clone()) {
+        receipts.added().await;
+        sleep(GATHER).await;
+        let Some(router) = router.upgrade() else { return };
+        for (node, numbers) in receipts.take() {
+            // One that is gone keeps no copies, and a full link is asked again.
+            if let Err(Undelivered::Full) =
+                router.backplane.carry(&node, Envelope::Settled { numbers: numbers.clone() })
+            {
+                receipts.add(numbers.into_iter().map(|number| Mark { node: node.clone(), number }));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What goes to other nodes: one link and one task for each, so that none waits for another.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -17,14 +18,18 @@ use crate::message::{NodeId, Undelivered};
 
 /// Pauses before a frame that nobody heard goes again.
 const REPEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
-/// A link without work looks this often whether its node still lives; a closed one is forgotten after this time.
-const IDLE: Duration = Duration::from_secs(60);
+/// A closed link is forgotten after this time.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// This node's end of the streams between it and another one.
 pub(super) struct Line {
     link: Mutex<Link>,
+    /// What a node that is gone did not get. Filled in one step with closing the link.
+    left: Mutex<Vec<Envelope>>,
     /// There is something to say.
     stirred: Notify,
+    /// It is to be looked whether the other node lives.
+    doubted: AtomicBool,
 }
 
 impl Line {
@@ -39,12 +44,16 @@ impl Line {
         received
     }
 
-    /// Waits until there may be something to say; `false` if there was nothing for long.
-    async fn stirs(&self) -> bool {
-        let wake_at = self.link.lock().wake_at();
-        let idle = wake_at.is_none();
-        let wake_at = wake_at.unwrap_or_else(|| Instant::now() + IDLE);
-        timeout_at(wake_at.into(), self.stirred.notified()).await.is_ok() || !idle
+    /// The other node may be gone.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+        self.stirred.notify_one();
+    }
+
+    /// Waits until there may be something to say, or it is time to look whether the other node lives.
+    async fn stirs(&self, look_at: Instant) {
+        let wake_at = self.link.lock().wake_at().map_or(look_at, |at| at.min(look_at));
+        let _ = timeout_at(wake_at.into(), self.stirred.notified()).await;
     }
 }
 
@@ -104,7 +113,12 @@ impl Inside {
             return line.clone();
         }
         let link = Link::new(self.me.clone(), to.clone(), self.next_stream());
-        let line = Arc::new(Line { link: Mutex::new(link), stirred: Notify::new() });
+        let line = Arc::new(Line {
+            link: Mutex::new(link),
+            left: Mutex::default(),
+            stirred: Notify::new(),
+            doubted: AtomicBool::new(false),
+        });
         lines.insert(to.clone(), line.clone());
         let (inside, to, spawned) = (self.clone(), to.clone(), line.clone());
         self.spawn(async move {
@@ -125,15 +139,21 @@ impl Inside {
     async fn work(&self, to: &NodeId, line: &Line) {
         let mut backoff = Backoff::new(REPEAT);
         let mut repeated = line.link.lock().repeated_frames();
+        let mut look_at = Instant::now() + self.pace.heartbeat;
         loop {
+            if line.doubted.swap(false, Ordering::Relaxed) || look_at <= Instant::now() {
+                look_at = Instant::now() + self.pace.heartbeat;
+                if self.is_gone(to).await == Ok(true) {
+                    info!(node = %to, "a node is gone; what it was to get goes back");
+                    return;
+                }
+            }
             let frame = line.link.lock().next_frame(Instant::now());
             let Some(frame) = frame else {
                 if line.backlog() == 0 {
                     self.carried.notify_waiters();
                 }
-                if !line.stirs().await && self.is_gone(to).await == Ok(true) {
-                    return;
-                }
+                line.stirs(look_at).await;
                 continue;
             };
             let answer = self.publish(to, &frame).await;
@@ -150,12 +170,10 @@ impl Inside {
             add(&self.counters.published, u64::from(heard));
             add(&self.counters.repeated_frames, again - repeated);
             // Nobody listens, or who does says nothing.
-            let in_doubt = answer == Ok(0) || again > repeated;
-            repeated = again;
-            if in_doubt && self.is_gone(to).await == Ok(true) {
-                info!(node = %to, "a node is gone; what it was to get goes back");
-                return;
+            if answer == Ok(0) || again > repeated {
+                line.doubt();
             }
+            repeated = again;
             if heard { backoff.reset() } else { backoff.pause().await }
         }
     }
@@ -173,20 +191,32 @@ impl Inside {
     }
 
     async fn give_back(&self, to: &NodeId, line: &Line) {
-        let left = line.link.lock().close();
-        self.carried.notify_waiters();
-        for envelope in left {
-            if self.notices.send(Notice::Returned { to: to.clone(), envelope }).await.is_err() {
-                return;
-            }
+        {
+            let mut link = line.link.lock();
+            line.left.lock().extend(link.close());
         }
+        self.carried.notify_waiters();
+        let _ = self.notices.send(Notice::Gone(to.clone())).await;
+    }
+
+    /// `node` may be gone.
+    pub(super) fn doubt(&self, node: &NodeId) {
+        if let Some(line) = self.lines.lock().get(node) {
+            line.doubt();
+        }
+    }
+
+    /// What a node that is gone did not get.
+    pub(super) fn take_back(&self, from: &NodeId) -> Vec<Envelope> {
+        let line = self.lines.lock().get(from).cloned();
+        line.map(|line| std::mem::take(&mut *line.left.lock())).unwrap_or_default()
     }
 
     /// Whether a node that was gone turns out to live; the closed link stays in the way of those who would open another
     /// one until then, or for a while.
     async fn is_back(&self, to: &NodeId) -> bool {
         let closed = Instant::now();
-        while closed.elapsed() < IDLE {
+        while closed.elapsed() < FORGET {
             sleep(self.pace.heartbeat).await;
             if self.is_gone(to).await == Ok(false) {
                 return true;

@@ -25,7 +25,10 @@ impl Inside {
     pub(super) async fn keep_reaping(self: Arc<Self>, mut left: mpsc::Receiver<NodeId>) {
         loop {
             let candidate = tokio::select! {
-                node = left.recv() => node,
+                node = left.recv() => {
+                    node.iter().for_each(|node| self.doubt(node));
+                    node
+                }
                 () = sleep(self.pace.heartbeat.mul_f64(rand::random_range(0.8..1.2))) => None,
             };
             // A refusal means that Redis is away; all of it is done again when it is back.

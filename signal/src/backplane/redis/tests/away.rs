@@ -195,7 +195,8 @@ async fn who_leaves_while_redis_is_away_gives_back_what_it_could_not_carry() {
     server.kill();
     a.says_number(&b, 1).unwrap();
     assert_eq!(timeout(DEADLINE, a.redis.close()).await.unwrap(), Err(Refusal::Unavailable));
-    assert!(matches!(a.hears().await, Notice::Returned { envelope, .. } if envelope == numbered(1)));
+    assert!(matches!(a.hears().await, Notice::Gone(node) if node == *b.redis.node()));
+    assert_eq!(a.redis.take_back(b.redis.node()), [numbered(1)]);
     assert_eq!(a.says_number(&b, 2), Err(Undelivered::Unreachable));
 }
 

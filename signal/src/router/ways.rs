@@ -1,0 +1,586 @@
+//! The ways to peers on other nodes: what is under way to each, and what waits behind it. No I/O, no clock.
+//!
+//! A letter that goes to another node leaves a copy here, until that node has said what became of it: it was *settled*,
+//! which is to say that its peer's connection has confirmed it, or that its sender was told, or that it was thrown away
+//! on purpose. A node that dies settles nothing more; then the copies of all that it had go to wherever its peers are
+//! now. So what a node has in its memory only is never the last of it, but for what its own peers have said.
+//!
+//! Letters for one peer stay in order, wherever it is: a newer one goes to a node only if all older ones that are not
+//! settled went to that node, or are known to have come there in other ways. Else it waits, until the older ones are
+//! settled, or come back, or turn up there.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::backplane::{Backplane, Delivery, DeliveryToAll, Envelope};
+use crate::hub::mailbox::{Letter, Mark};
+use crate::message::{NodeId, PeerId, RoomId, Undelivered};
+
+/// Letters under way or waiting, at most; what is more is told at once.
+const MAX_LETTERS: usize = 200_000;
+/// Their bytes.
+const MAX_BYTES: usize = 128 << 20;
+/// How often a peer for which something waits is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// So long a peer's old node has to hand over what it holds, before that is sent to the new one from here. If it does so
+/// later, something comes twice; that may happen around a reconnect, and a call does not wait for a lease to end.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// After this time it is given up. Longer than a lease: whoever takes over the peers of a dead node is known by then.
+const LOOK_FOR: Duration = Duration::from_secs(12);
+
+/// A peer and its room.
+pub(super) type Address = (RoomId, PeerId);
+
+/// Letters whose senders are to be told why they did not arrive.
+pub(super) type Refused = Vec<(Delivery, Undelivered)>;
+
+/// Where a peer that was looked for is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// On this node.
+    Here,
+    /// On that one.
+    On(NodeId),
+    /// Nowhere.
+    Nowhere,
+    /// The directory could not say.
+    Unknown,
+}
+
+/// What came of putting a letter into a mailbox here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// It is in.
+    Taken,
+    /// Too much waits there already.
+    Full,
+    /// There is no such mailbox here.
+    Gone,
+}
+
+/// All that is under way from this node.
+#[derive(Debug)]
+pub(super) struct Ways {
+    me: NodeId,
+    rooms: HashMap<RoomId, HashMap<PeerId, Way>>,
+    copies: BTreeMap<u64, Kept>,
+    /// The newest copy's number.
+    last: u64,
+    letters: usize,
+    bytes: usize,
+    /// For whom something waits, and when to look for them next.
+    sought: HashMap<Address, Instant>,
+}
+
+/// The way to one peer, as long as anything is on it.
+#[derive(Debug)]
+struct Way {
+    /// The copies of letters at each node, oldest first. More than one node, while the peer moves.
+    sent: Vec<(NodeId, VecDeque<u64>)>,
+    waiting: VecDeque<Delivery>,
+    /// Since when anything waits.
+    since: Instant,
+    /// Since when the peer is known to be elsewhere than what was sent.
+    moved: Option<Instant>,
+}
+
+/// A copy of a letter.
+#[derive(Debug)]
+struct Kept {
+    delivery: Delivery,
+    /// The node that has it.
+    at: NodeId,
+}
+
+impl Ways {
+    /// Nothing is under way.
+    pub(super) fn new(me: NodeId) -> Self {
+        let (rooms, copies, sought) = (HashMap::new(), BTreeMap::new(), HashMap::new());
+        Self { me, rooms, copies, last: 0, letters: 0, bytes: 0, sought }
+    }
+
+    /// Letters under way or waiting.
+    pub(super) fn len(&self) -> usize {
+        self.letters
+    }
+
+    /// Whether something older is under way to that peer, or waits for it.
+    pub(super) fn lead_to(&self, room: &RoomId, peer: &PeerId) -> bool {
+        self.way(room, peer).is_some()
+    }
+
+    /// The peers of `room` to whom something is under way, or for whom something waits.
+    pub(super) fn peers(&self, room: &RoomId) -> Vec<PeerId> {
+        self.rooms.get(room).map(|ways| ways.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Sends a letter to `node`, where its peer is believed to be; without one to where older ones went. It may have to
+    /// wait. Gives it back if there is too much already.
+    pub(super) fn send(
+        &mut self,
+        node: Option<&NodeId>,
+        delivery: Delivery,
+        now: Instant,
+        backplane: &dyn Backplane,
+    ) -> Result<(), (Delivery, Undelivered)> {
+        let way = self.way(&delivery.room, &delivery.to);
+        let leads = way.and_then(Way::leads);
+        let node = node.or(leads);
+        match node.cloned() {
+            Some(node) if way.is_none_or(|way| way.is_free_to(&node)) => {
+                self.carry(&node, delivery, now, backplane)
+            }
+            Some(node) => {
+                let address = (delivery.room.clone(), delivery.to.clone());
+                self.moved(&address, &node, now);
+                self.wait(delivery, now, now)
+            }
+            None => self.wait(delivery, now, now),
+        }
+    }
+
+    /// A peer is on `node` by now. What is under way to it elsewhere should turn up there in a moment.
+    pub(super) fn moved(&mut self, address: &Address, node: &NodeId, now: Instant) {
+        let Some(way) = self.rooms.get_mut(&address.0).and_then(|ways| ways.get_mut(&address.1)) else {
+            return;
+        };
+        if way.sent.iter().any(|(sent, _)| sent != node) {
+            let since = *way.moved.get_or_insert(now);
+            self.look_for(address.clone(), since + HAND_OVER);
+        }
+    }
+
+    /// Sends one frame to several peers of a room that are believed to be on `node`. Gives back those for whom there is
+    /// too much already.
+    pub(super) fn send_to_all(
+        &mut self,
+        node: &NodeId,
+        all: DeliveryToAll,
+        now: Instant,
+        backplane: &dyn Backplane,
+    ) -> Refused {
+        let DeliveryToAll { room, to, letter, spent } = all;
+        let (free, blocked): (Vec<_>, Vec<_>) =
+            to.into_iter().partition(|peer| self.way(&room, peer).is_none_or(|way| way.is_free_to(node)));
+        let delivery = |to: PeerId| Delivery { room: room.clone(), to, letter: letter.clone(), spent };
+        let mut refused: Refused =
+            blocked.into_iter().filter_map(|peer| self.wait(delivery(peer), now, now).err()).collect();
+        if free.is_empty() {
+            return refused;
+        }
+        if !self.have_room_for(free.len(), free.len() * size(&letter)) {
+            refused.extend(free.into_iter().map(|peer| (delivery(peer), Undelivered::Full)));
+            return refused;
+        }
+        let first = self.last + 1;
+        for peer in &free {
+            self.keep(delivery(peer.clone()), node, now);
+        }
+        let marked = Letter { mark: Some(self.mark(first)), ..letter.clone() };
+        let all = DeliveryToAll { room: room.clone(), to: free, letter: marked, spent };
+        let (count, envelope) = (all.to.len() as u64, Envelope::DeliverAll(all));
+        match backplane.carry(node, envelope) {
+            Ok(()) => {}
+            Err(Undelivered::Unreachable) => self.lost(node, backplane.take_back(node), now),
+            Err(why) => {
+                let kept = (first..first + count).filter_map(|number| self.forget(number, now));
+                refused.extend(kept.map(|delivery| (delivery, why)));
+            }
+        }
+        refused
+    }
+
+    /// Hands over what this node held for a peer that is on `node` now; `last` if there is no more to come. Gives back
+    /// what cannot go there.
+    pub(super) fn hand_over(
+        &mut self,
+        node: &NodeId,
+        (room, peer): (&RoomId, &PeerId),
+        mut held: Vec<Letter>,
+        last: bool,
+        now: Instant,
+        backplane: &dyn Backplane,
+    ) -> Refused {
+        let delivery = |letter: &Letter| {
+            let (room, to, letter) = (room.clone(), peer.clone(), letter.clone());
+            Delivery { room, to, letter, spent: Duration::ZERO }
+        };
+        for letter in &mut held {
+            if letter.mark.is_none() {
+                let number = self.keep(delivery(letter), node, now);
+                letter.mark = Some(self.mark(number));
+            }
+        }
+        let (room, peer) = (room.clone(), peer.clone());
+        let envelope = Envelope::HandOver { room, peer, held: held.clone(), last };
+        let Err(why) = backplane.carry(node, envelope) else { return Vec::new() };
+        let (ours, others): (Vec<_>, Vec<_>) = held.iter().partition(|letter| self.is_ours(letter));
+        if why == Undelivered::Unreachable {
+            // Ours come back as copies.
+            self.lost(node, backplane.take_back(node), now);
+            others.into_iter().filter_map(|letter| self.wait(delivery(letter), now, now).err()).collect()
+        } else {
+            let numbers = ours.iter().filter_map(|letter| letter.mark.as_ref()).map(|mark| mark.number);
+            let forgotten: Vec<_> = numbers.filter_map(|number| self.forget(number, now)).collect();
+            forgotten.into_iter().chain(others.into_iter().map(delivery)).map(|one| (one, why)).collect()
+        }
+    }
+
+    /// Lets a letter wait for its peer, behind older ones; it is looked for from `look_at` on. Gives it back if there is
+    /// too much already.
+    pub(super) fn wait(
+        &mut self,
+        delivery: Delivery,
+        look_at: Instant,
+        now: Instant,
+    ) -> Result<(), (Delivery, Undelivered)> {
+        if !self.have_room_for(1, size(&delivery.letter)) {
+            return Err((delivery, Undelivered::Full));
+        }
+        self.count(&delivery.letter);
+        let address = (delivery.room.clone(), delivery.to.clone());
+        let way = self.way_to(&address, now);
+        if way.waiting.is_empty() {
+            way.since = now;
+        }
+        way.waiting.push_back(delivery);
+        self.look_for(address, look_at);
+        Ok(())
+    }
+
+    /// The copies of these numbers are not needed any more.
+    pub(super) fn settled(&mut self, numbers: impl IntoIterator<Item = u64>, now: Instant) {
+        for number in numbers {
+            self.forget(number, now);
+        }
+    }
+
+    /// The letters of these numbers are on `node` now, which has them from where they were.
+    pub(super) fn held(&mut self, node: &NodeId, numbers: impl IntoIterator<Item = u64>, now: Instant) {
+        for number in numbers {
+            let Some(kept) = self.copies.get_mut(&number) else { continue };
+            let from = std::mem::replace(&mut kept.at, node.clone());
+            let address = (kept.delivery.room.clone(), kept.delivery.to.clone());
+            let way = self.way_to(&address, now);
+            way.remove(&from, number);
+            way.add(node, number);
+            self.look_again(address, now);
+        }
+    }
+
+    /// `node` is gone: all that it had waits for its peers from now on, ahead of what does so already. `returned`: what it
+    /// did not even get.
+    pub(super) fn lost(&mut self, node: &NodeId, returned: Vec<Envelope>, now: Instant) {
+        let numbers: Vec<u64> =
+            self.copies.iter().filter(|(_, kept)| kept.at == *node).map(|(number, _)| *number).collect();
+        let mut back: Vec<Delivery> = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
+        for delivery in returned.into_iter().flat_map(deliveries) {
+            // Of ours there are copies.
+            if !self.is_ours(&delivery.letter) {
+                back.push(delivery);
+            }
+        }
+        self.wait_again(back, now);
+    }
+
+    /// A peer has been on another node for so long that what was sent elsewhere is sent again.
+    fn recall(&mut self, address: &Address, found: &Found, now: Instant) {
+        let at = match found {
+            Found::Here => &self.me,
+            Found::On(node) => node,
+            Found::Nowhere | Found::Unknown => return,
+        };
+        let Some(way) = self.way(&address.0, &address.1) else { return };
+        if way.moved.is_none_or(|moved| now.duration_since(moved) < HAND_OVER) {
+            return;
+        }
+        let elsewhere = way.sent.iter().filter(|(sent, _)| sent != at);
+        let mut numbers: Vec<u64> = elsewhere.flat_map(|(_, numbers)| numbers.iter().copied()).collect();
+        numbers.sort_unstable();
+        let back = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
+        self.wait_again(back, now);
+    }
+
+    /// Older letters wait again, ahead of all that does.
+    fn wait_again(&mut self, letters: Vec<Delivery>, now: Instant) {
+        for delivery in letters.into_iter().rev() {
+            self.count(&delivery.letter);
+            let address = (delivery.room.clone(), delivery.to.clone());
+            let way = self.way_to(&address, now);
+            way.since = now;
+            way.waiting.push_front(delivery);
+            self.look_for(address, now);
+        }
+    }
+
+    /// For whom to look now. They are not due again before [`Self::found`] was told.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Address> {
+        let due = self.sought.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<_> = due.map(|(address, _)| address.clone()).collect();
+        for address in &due {
+            self.sought.remove(address);
+        }
+        due
+    }
+
+    /// When somebody is due next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.sought.values().min().copied()
+    }
+
+    /// A peer for which something waits was looked for: what can go there goes; `put` puts into a mailbox here. An absent
+    /// one is waited for as long as `patience`. Gives back what is given up.
+    pub(super) fn found(
+        &mut self,
+        address: &Address,
+        found: &Found,
+        patience: Duration,
+        now: Instant,
+        backplane: &dyn Backplane,
+        mut put: impl FnMut(&Delivery) -> Placed,
+    ) -> Refused {
+        self.recall(address, found, now);
+        self.sought.remove(address);
+        let mut refused = Vec::new();
+        while let Some(delivery) = self.next_waiting(address) {
+            let way = self.way(&address.0, &address.1);
+            let free = |node: &NodeId| way.is_some_and(|way| way.sent.iter().all(|(sent, _)| sent == node));
+            let for_long = |limit| way.is_some_and(|way| now.duration_since(way.since) >= limit);
+            let over = for_long(LOOK_FOR);
+            let outcome = match found {
+                Found::Here if free(&self.me) => match put(&delivery) {
+                    Placed::Taken => Some(None),
+                    // It was accepted once, and there is room for it here.
+                    Placed::Full if over => Some(Some(Undelivered::Full)),
+                    Placed::Full | Placed::Gone => None,
+                },
+                Found::On(node) if free(node) => {
+                    self.remove_waiting(address, now);
+                    match self.carry(node, delivery, now, backplane) {
+                        // It may wait again: its node is gone.
+                        Ok(()) if self.sought.contains_key(address) => break,
+                        Ok(()) => {}
+                        Err(given_back) => refused.push(given_back),
+                    }
+                    continue;
+                }
+                Found::Nowhere if patience.is_zero() => Some(Some(Undelivered::Absent)),
+                Found::Nowhere if for_long(patience) => Some(Some(Undelivered::Expired)),
+                Found::Nowhere => break,
+                Found::Here | Found::On(_) | Found::Unknown => None,
+            };
+            match outcome {
+                Some(None) => self.remove_waiting(address, now),
+                Some(Some(why)) => {
+                    self.remove_waiting(address, now);
+                    refused.push((delivery, why));
+                }
+                None if over => {
+                    self.remove_waiting(address, now);
+                    refused.push((delivery, Undelivered::Unreachable));
+                }
+                None => break,
+            }
+        }
+        if self.next_waiting(address).is_some() {
+            self.look_for(address.clone(), now + LOOK_EVERY);
+        }
+        refused
+    }
+
+    /// Everything that waits: nobody is looked for any longer.
+    pub(super) fn give_up(&mut self, now: Instant) -> Vec<Delivery> {
+        self.sought.clear();
+        let waits = |(room, ways): (&RoomId, &HashMap<PeerId, Way>)| {
+            ways.keys().map(|peer| (room.clone(), peer.clone())).collect::<Vec<_>>()
+        };
+        let addresses: Vec<Address> = self.rooms.iter().flat_map(waits).collect();
+        let mut given_up = Vec::new();
+        for address in addresses {
+            while let Some(delivery) = self.next_waiting(&address) {
+                self.remove_waiting(&address, now);
+                given_up.push(delivery);
+            }
+        }
+        given_up
+    }
+
+    /// Carries a letter to `node`, with nothing in its way.
+    fn carry(
+        &mut self,
+        node: &NodeId,
+        mut delivery: Delivery,
+        now: Instant,
+        backplane: &dyn Backplane,
+    ) -> Result<(), (Delivery, Undelivered)> {
+        delivery.spent = delivery.letter.read.map(|read| now.duration_since(read.at)).unwrap_or_default();
+        let number = match delivery.letter.mark {
+            // Another node keeps the copy.
+            Some(_) => None,
+            None if self.have_room_for(1, size(&delivery.letter)) => {
+                let number = self.keep(delivery.clone(), node, now);
+                delivery.letter.mark = Some(self.mark(number));
+                Some(number)
+            }
+            None => return Err((delivery, Undelivered::Full)),
+        };
+        match (backplane.carry(node, Envelope::Deliver(delivery.clone())), number) {
+            (Ok(()), _) => Ok(()),
+            (Err(Undelivered::Unreachable), number) => {
+                self.lost(node, backplane.take_back(node), now);
+                if number.is_none() {
+                    self.wait_again(vec![delivery], now);
+                }
+                Ok(())
+            }
+            (Err(why), Some(number)) => Err((self.forget(number, now).unwrap_or(delivery), why)),
+            (Err(why), None) => Err((delivery, why)),
+        }
+    }
+
+    fn keep(&mut self, delivery: Delivery, node: &NodeId, now: Instant) -> u64 {
+        self.last += 1;
+        self.count(&delivery.letter);
+        let number = self.last;
+        self.way_to(&(delivery.room.clone(), delivery.to.clone()), now).add(node, number);
+        self.copies.insert(self.last, Kept { delivery, at: node.clone() });
+        self.last
+    }
+
+    /// Forgets a copy, and what was kept.
+    fn forget(&mut self, number: u64, now: Instant) -> Option<Delivery> {
+        let Kept { delivery, at } = self.copies.remove(&number)?;
+        self.uncount(&delivery.letter);
+        let address = (delivery.room.clone(), delivery.to.clone());
+        self.way_to(&address, now).remove(&at, number);
+        self.look_again(address, now);
+        Some(delivery)
+    }
+
+    fn mark(&self, number: u64) -> Mark {
+        Mark { node: self.me.clone(), number }
+    }
+
+    fn is_ours(&self, letter: &Letter) -> bool {
+        letter.mark.as_ref().is_some_and(|mark| mark.node == self.me)
+    }
+
+    /// Something has changed on the way: what waits may be able to go now.
+    fn look_again(&mut self, address: Address, now: Instant) {
+        let Some(way) = self.way(&address.0, &address.1) else { return };
+        if !way.waiting.is_empty() {
+            self.look_for(address, now);
+        } else if way.sent.is_empty() {
+            self.end(&address);
+        }
+    }
+
+    fn look_for(&mut self, address: Address, at: Instant) {
+        self.sought.entry(address).and_modify(|look_at| *look_at = at.min(*look_at)).or_insert(at);
+    }
+
+    fn next_waiting(&self, (room, peer): &Address) -> Option<Delivery> {
+        self.way(room, peer)?.waiting.front().cloned()
+    }
+
+    fn remove_waiting(&mut self, address: &Address, now: Instant) {
+        let Some(delivery) = self.way_to(address, now).waiting.pop_front() else { return };
+        self.uncount(&delivery.letter);
+        let way = self.way(&address.0, &address.1);
+        if way.is_some_and(|way| way.waiting.is_empty() && way.sent.is_empty()) {
+            self.end(address);
+        }
+    }
+
+    fn way(&self, room: &RoomId, peer: &PeerId) -> Option<&Way> {
+        self.rooms.get(room)?.get(peer)
+    }
+
+    fn way_to(&mut self, (room, peer): &Address, now: Instant) -> &mut Way {
+        let new = || Way { sent: Vec::new(), waiting: VecDeque::new(), since: now, moved: None };
+        self.rooms.entry(room.clone()).or_default().entry(peer.clone()).or_insert_with(new)
+    }
+
+    fn end(&mut self, (room, peer): &Address) {
+        let Some(ways) = self.rooms.get_mut(room) else { return };
+        ways.remove(peer);
+        if ways.is_empty() {
+            self.rooms.remove(room);
+        }
+    }
+
+    fn have_room_for(&self, letters: usize, bytes: usize) -> bool {
+        self.letters + letters <= MAX_LETTERS && self.bytes + bytes <= MAX_BYTES
+    }
+
+    fn count(&mut self, letter: &Letter) {
+        self.letters += 1;
+        self.bytes += size(letter);
+    }
+
+    fn uncount(&mut self, letter: &Letter) {
+        self.letters -= 1;
+        self.bytes -= size(letter);
+    }
+}
+
+impl Way {
+    /// Whether a newer letter may go to `node`: nothing waits, and all that is under way is there.
+    fn is_free_to(&self, node: &NodeId) -> bool {
+        self.waiting.is_empty() && self.sent.iter().all(|(sent, _)| sent == node)
+    }
+
+    /// The node to which it leads, if to one only.
+    fn leads(&self) -> Option<&NodeId> {
+        match self.sent.as_slice() {
+            [(node, _)] => Some(node),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, node: &NodeId, number: u64) {
+        match self.sent.iter_mut().find(|(sent, _)| sent == node) {
+            Some((_, numbers)) => {
+                let at = numbers.partition_point(|other| *other < number);
+                numbers.insert(at, number);
+            }
+            None => self.sent.push((node.clone(), [number].into())),
+        }
+    }
+
+    fn remove(&mut self, node: &NodeId, number: u64) {
+        let Some(at) = self.sent.iter().position(|(sent, _)| sent == node) else { return };
+        let numbers = &mut self.sent[at].1;
+        if let Ok(place) = numbers.binary_search(&number) {
+            numbers.remove(place);
+        }
+        if numbers.is_empty() {
+            self.sent.swap_remove(at);
+        }
+        if self.sent.len() < 2 && self.waiting.is_empty() {
+            self.moved = None;
+        }
+    }
+}
+
+/// What a letter weighs: its frame, and what is kept of it beside.
+fn size(letter: &Letter) -> usize {
+    letter.frame.len() + 128
+}
+
+/// The letters for single peers in an envelope that came back.
+fn deliveries(envelope: Envelope) -> Vec<Delivery> {
+    match envelope {
+        Envelope::Deliver(delivery) => vec![delivery],
+        Envelope::HandOver { room, peer, held, .. } => {
+            let delivery =
+                |letter| Delivery { room: room.clone(), to: peer.clone(), letter, spent: Duration::ZERO };
+            held.into_iter().map(delivery).collect()
+        }
+        // One to everybody is always ours, and the rest is news that will be read again.
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
