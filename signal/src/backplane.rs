@@ -15,6 +15,7 @@
 
 pub mod link;
 pub mod memory;
+pub mod pulse;
 pub mod redis;
 
 #[cfg(test)]

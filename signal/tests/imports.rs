@@ -40,7 +40,7 @@ const ORDER: &[Row] = &[
 ];
 
 /// Modules, with what is in them, to which time is an argument, and which nobody can make wait.
-const PURE: &[&str] = &["message", "dialect", "hub", "backplane::link"];
+const PURE: &[&str] = &["message", "dialect", "hub", "backplane::link", "backplane::pulse"];
 
 /// Crates that a pure module does not use.
 const IMPURE: &[&str] = &["house", "tokio", "tokio_util", "tracing", "log"];
@@ -410,7 +410,15 @@ mod tests {
 
     #[test]
     fn io_and_logs_are_found_where_there_are_none() {
-        for module in ["message", "dialect", "dialect::camus", "hub", "hub::room", "backplane::link"] {
+        for module in [
+            "message",
+            "dialect",
+            "dialect::camus",
+            "hub",
+            "hub::room",
+            "backplane::link",
+            "backplane::pulse",
+        ] {
             assert_eq!(wrong(module, "use tokio::sync::mpsc;"), ["tokio::sync::mpsc"], "{module}");
             assert_eq!(wrong(module, "fn f() { tracing::debug!(\"x\") }"), ["tracing::debug"], "{module}");
             assert_eq!(wrong(module, "use ::log::info as say;"), ["log::info"], "{module}");

@@ -7,8 +7,8 @@
 //! - `supervisor`: the connections; `lease`: being alive; `reaper`: what becomes of those who are not;
 //! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
 //!
-//! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. Not here
-//! yet: fencing of a node that was cut off, and a probe through the bus.
+//! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. So is what
+//! a node without a lease asks ([`pulse`](super::pulse)): before it is sent, and, if it was held up on its way, by Redis.
 
 mod counters;
 mod directory;
@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use super::link::Seal;
+use super::pulse::{Pulse, Terms};
 use super::{Backplane, Change, Entry, Envelope, Lifetimes, Listing, Notice, Numbers, Refusal, Wait};
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
@@ -64,6 +65,8 @@ pub struct Pace {
     pub heartbeat: Duration,
     /// How long a node is believed without heartbeats.
     pub lease: Duration,
+    /// After this time since its last good heartbeat began, a node claims nothing more.
+    pub fence: Duration,
     /// A command that has no answer after this time is refused.
     pub deadline: Duration,
     /// At most this long envelopes are still carried when the node leaves.
@@ -77,6 +80,7 @@ impl Default for Pace {
         Self {
             heartbeat: Duration::from_millis(2_500),
             lease: Duration::from_secs(10),
+            fence: Duration::from_secs(7),
             deadline: Duration::from_secs(2),
             flush: Duration::from_secs(5),
             quiet: Duration::from_secs(15),
@@ -103,7 +107,7 @@ struct Inside {
     carried: Notify,
     holds: AtomicU64,
     streams: AtomicU64,
-    pulse: Mutex<lease::Pulse>,
+    pulse: Mutex<Pulse>,
     /// What [`keys::EPOCH`] was when this node registered.
     epoch: Mutex<Option<String>>,
     up: watch::Sender<bool>,
@@ -134,7 +138,7 @@ impl Redis {
             carried: Notify::new(),
             holds: AtomicU64::new(0),
             streams: AtomicU64::new(0),
-            pulse: Mutex::default(),
+            pulse: Mutex::new(Pulse::new(Terms { lease: settings.pace.lease, fence: settings.pace.fence })),
             epoch: Mutex::default(),
             up: watch::Sender::new(false),
             believers: TaskTracker::new(),
@@ -193,7 +197,11 @@ impl Inside {
     }
 
     fn is_up(&self) -> bool {
-        self.pulse.lock().is_within(self.pace.lease)
+        self.pulse.lock().may_claim(Instant::now().into_std()).is_some()
+    }
+
+    fn may_judge(&self) -> bool {
+        self.pulse.lock().may_judge(Instant::now().into_std())
     }
 
     fn deadline(&self) -> Instant {
@@ -208,6 +216,16 @@ impl Inside {
     async fn run<T: FromRedisValue>(&self, by: Instant, script: &ScriptInvocation<'_>) -> Result<T, Refusal> {
         let answer = async { script.invoke_async(&mut self.wire.commands().await).await };
         self.answered(timeout_at(by, answer).await)
+    }
+
+    /// Runs a script that changes a room, as long as this node has its lease.
+    async fn run_in_lease<T: FromRedisValue>(
+        &self,
+        by: Instant,
+        script: &mut ScriptInvocation<'_>,
+    ) -> Result<T, Refusal> {
+        let end = self.pulse.lock().may_claim(Instant::now().into_std()).ok_or(Refusal::Unavailable)?;
+        self.run(by, script.arg(end.0)).await
     }
 
     /// Sends one command.
@@ -237,7 +255,7 @@ impl Inside {
         Err(Refusal::Unavailable)
     }
 
-    /// What the directory is asked while Redis is known to be away is refused without waiting.
+    /// What the directory is asked by a node that is fenced is refused without waiting.
     fn wait<'a, T: 'a>(&'a self, asked: impl Future<Output = Result<T, Refusal>> + Send + 'a) -> Wait<'a, T> {
         Box::pin(async move { if self.is_up() { asked.await } else { Err(Refusal::Unavailable) } })
     }

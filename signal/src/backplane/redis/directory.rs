@@ -33,7 +33,7 @@ impl Inside {
         }
         let mut make = self.scripts.make.key(&keys::room(room));
         make.arg(record.made.to_string()).arg(record.limit).arg(write_record(record)).arg(self.empty_for());
-        answer::<Value>(self.run(by, &make).await?)?;
+        answer::<Value>(self.run_in_lease(by, &mut make).await?)?;
         self.publicise(by, room, record).await
     }
 
@@ -119,7 +119,7 @@ impl Inside {
                 Some(record) => join.arg(record.made.to_string()).arg(record.limit).arg(write_record(record)),
                 None => join.arg("").arg(0).arg(""),
             };
-            self.run(by, join.arg(self.empty_for())).await?
+            self.run_in_lease(by, join.arg(self.empty_for())).await?
         };
         let joined = answer::<(u64, String, Members, String, u64)>(reply);
         let (version, record, members, node, released) = match joined {
@@ -164,7 +164,7 @@ impl Inside {
             Change::Away => script.arg("away"),
             Change::Profile(profile) => script.arg("profile").arg(&*profile),
         };
-        let (version,) = answer(self.run(self.deadline(), &script).await?)?;
+        let (version,) = answer(self.run_in_lease(self.deadline(), &mut script).await?)?;
         Ok(version)
     }
 
@@ -173,7 +173,7 @@ impl Inside {
         script.arg(peer.as_str()).arg(claim.0.to_string());
         script.arg(milliseconds(self.lifetimes.gone)).arg(self.empty_for());
         let by = self.deadline();
-        let reply = self.run(by, &script).await?;
+        let reply = self.run_in_lease(by, &mut script).await?;
         let (version, node, hold): (u64, String, u64) = answer(reply)?;
         self.unindex(by, &NodeId::new(node), room, peer, hold).await;
         Ok(version)
@@ -190,12 +190,11 @@ impl Inside {
     ) -> Result<Option<Snapshot>, Refusal> {
         let mut adopt = self.scripts.adopt.key(&keys::room(room));
         adopt.arg(peer.as_str()).arg(from.as_str()).arg(hold).arg(self.me.as_str()).arg(ours);
-        let reply: Vec<Value> = self.run(self.deadline(), &adopt).await?;
-        if reply.len() == 1 {
-            return Ok(None);
+        match answer::<(u64, String, Members)>(self.run_in_lease(self.deadline(), &mut adopt).await?) {
+            Ok((version, record, members)) => read_snapshot(version, &record, members).map(Some),
+            Err(Refusal::Superseded) => Ok(None),
+            Err(refusal) => Err(refusal),
         }
-        let (version, record, members): (u64, String, Members) = answer(reply)?;
-        read_snapshot(version, &record, members).map(Some)
     }
 
     /// Notes in this node's index that it is going to have a peer.
@@ -206,8 +205,10 @@ impl Inside {
         peer: &PeerId,
         hold: u64,
     ) -> Result<(), Refusal> {
-        let note = [keys::index(&self.me), keys::membership(room, peer, hold)];
-        self.ask(by, redis::cmd("SADD").arg(&note)).await
+        let mut note = self.scripts.index.key(keys::lease(&self.me));
+        note.key(keys::index(&self.me)).arg(keys::membership(room, peer, hold));
+        let noted: bool = self.run(by, &note).await?;
+        if noted { Ok(()) } else { Err(Refusal::Unavailable) }
     }
 
     /// Takes a membership that has ended out of its node's index. If that fails, the index names too much.
@@ -255,9 +256,10 @@ fn answer<T: FromRedisValue>(reply: Vec<Value>) -> Result<T, Refusal> {
     match &*word {
         "no room" => Err(Refusal::NoRoom),
         "gone" => Err(Refusal::Gone),
-        "superseded" => Err(Refusal::Superseded),
+        "superseded" | "not held" => Err(Refusal::Superseded),
         "full" => Err(Refusal::Full),
         "taken" => Err(Refusal::Taken),
+        "late" => Err(Refusal::Unavailable),
         _ => from_redis_value(Value::Array(reply.collect())).map_err(|error| unreadable(&error)),
     }
 }

@@ -5,6 +5,7 @@
 //! sg:{r:<room>}:m           HASH    peer -> claim|born|listed|away|hold|node|profile
 //! sg:{r:<room>}:g           ZSET    peers that have left for good, until when (ms, Redis's clock)
 //! sg:{n:<node>}:hb          STRING  the lease: while it is there the node is alive
+//! sg:{n:<node>}:life        STRING  random: which of its registrations the node goes on; gone as soon as it is reaped
 //! sg:{n:<node>}:idx         SET     ["room","peer",hold]: what others have to take over, and perhaps more
 //! sg:{n:<node>}:reaper      STRING  who is taking over the peers of this dead node
 //! sg:nodes                  HASH    node -> version of its program: all that live or have still to be reaped
@@ -37,6 +38,11 @@ pub(super) fn room(room: &RoomId) -> [String; 3] {
 /// The lease of a node.
 pub(super) fn lease(node: &NodeId) -> String {
     format!("sg:{{n:{node}}}:hb")
+}
+
+/// Which of its registrations a node goes on.
+pub(super) fn life(node: &NodeId) -> String {
+    format!("sg:{{n:{node}}}:life")
 }
 
 /// The memberships that a node may have.

@@ -1,55 +1,36 @@
 //! Being alive: the lease of this node, and what it finds out when it renews it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{Inside, keys};
+use crate::backplane::pulse::LeaseEnd;
 use crate::backplane::{Notice, Refusal};
 
-/// What this node knows of its own standing.
-#[derive(Debug, Default)]
-pub(super) struct Pulse {
-    /// When the last good heartbeat began.
-    last: Option<Instant>,
-    /// Since when there was no long pause between them.
-    steady_since: Option<Instant>,
-}
-
-impl Pulse {
-    fn good(&mut self, began: Instant, lease: Duration) {
-        let paused = self.last.is_none_or(|last| began.duration_since(last) > lease / 2);
-        if paused {
-            self.steady_since = Some(began);
-        }
-        self.last = Some(began);
-    }
-
-    /// Whether the others still believe in this node.
-    pub(super) fn is_within(&self, lease: Duration) -> bool {
-        self.last.is_some_and(|last| last.elapsed() < lease)
-    }
-
-    /// Whether a node without lease is dead: if Redis was away from this one for long, it was from all of them, and
-    /// each of them has a lease's time to renew its own.
-    pub(super) fn may_judge(&self, lease: Duration) -> bool {
-        self.is_within(lease) && self.steady_since.is_some_and(|since| since.elapsed() >= lease)
-    }
-
-    /// This node is no longer in the cluster.
-    pub(super) fn stop(&mut self) {
-        *self = Self::default();
-    }
-}
+/// A life is remembered for this many leases without heartbeats: a node that was cut off for longer has its peers
+/// claimed again, whether or not anybody has taken them over.
+const LIFE: u32 = 360;
 
 /// What this node was told when it registered.
 #[derive(Default)]
 struct Registration {
     epoch: Option<String>,
+    /// Which one it is; `None` before the first, and when it was ended by others.
+    life: Option<u64>,
     /// It was taken for dead, or Redis has lost everything, and the node does not know yet.
     forgotten: bool,
+}
+
+impl Registration {
+    /// Others have ended it, or it is gone with everything else.
+    fn is_over(&mut self) {
+        self.life = None;
+        self.forgotten |= self.epoch.is_some();
+    }
 }
 
 impl Inside {
@@ -59,8 +40,8 @@ impl Inside {
         loop {
             let reconnected = self.wire.watch();
             let began = Instant::now();
-            if let Ok(true) = self.heartbeat(&mut registration).await {
-                self.pulse.lock().good(began, self.pace.lease);
+            if let Ok(Some(end)) = self.heartbeat(&mut registration).await {
+                self.pulse.lock().renewed(began, end);
             }
             self.tell_whether_up();
             tokio::select! {
@@ -70,31 +51,49 @@ impl Inside {
         }
     }
 
-    /// One heartbeat. `false` while others are still taking over the peers of this node, which they took for dead.
-    async fn heartbeat(&self, registration: &mut Registration) -> Result<bool, Refusal> {
-        let (by, began) = (self.deadline(), Instant::now());
-        let lease = self.pace.lease.as_millis().to_string();
-        let mut beat = self.scripts.heartbeat.key(keys::lease(&self.me));
-        let lives: bool = self.run(by, beat.key(keys::reaper(&self.me)).arg(lease)).await?;
-        // Of this one command: as long as an envelope takes to Redis and on to another node.
-        let taken = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.counters.round_trip.store(taken, Ordering::Relaxed);
-        if !lives {
-            registration.forgotten |= registration.epoch.is_some();
-            return Ok(false);
-        }
+    /// One heartbeat. `None` while others are still taking over the peers of this node, which they took for dead.
+    async fn heartbeat(&self, registration: &mut Registration) -> Result<Option<LeaseEnd>, Refusal> {
+        let Some(end) = self.beat(registration).await? else { return Ok(None) };
         let mut look = redis::pipe();
-        look.hexists(keys::NODES, self.me.as_str()).get(keys::EPOCH);
-        let (known, epoch): (bool, Option<String>) = self.ask_all(by, &look).await?;
+        look.hgetall(keys::NODES).get(keys::EPOCH);
+        let (nodes, epoch): (BTreeMap<String, String>, Option<String>) =
+            self.ask_all(self.deadline(), &look).await?;
         if registration.epoch.is_some() && epoch != registration.epoch {
             registration.forgotten = true;
             self.say_what_is_lost().await?;
         }
-        registration.forgotten |= registration.epoch.is_some() && !known;
+        registration.forgotten |= registration.epoch.is_some() && !nodes.contains_key(self.me.as_str());
         if registration.epoch.is_none() || registration.forgotten {
             self.register(registration).await?;
         }
-        Ok(true)
+        Ok(Some(end))
+    }
+
+    /// Renews the lease; or begins a new life with it, if the one before was ended by others.
+    async fn beat(&self, registration: &mut Registration) -> Result<Option<LeaseEnd>, Refusal> {
+        loop {
+            let began = Instant::now();
+            let (lease, life) = (self.pace.lease.as_millis(), registration.life);
+            let mut beat = self.scripts.heartbeat.key(keys::lease(&self.me));
+            beat.key(keys::reaper(&self.me)).key(keys::life(&self.me)).arg(lease.to_string());
+            let new_life = life.unwrap_or_else(rand::random);
+            beat.arg(new_life).arg((lease * u128::from(LIFE)).to_string()).arg(u8::from(life.is_none()));
+            let (word, end): (String, u64) = self.run(self.deadline(), &beat).await?;
+            // Of this one command: as long as an envelope takes to Redis and on to another node.
+            let taken = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.counters.round_trip.store(taken, Ordering::Relaxed);
+            match &*word {
+                "alive" => {
+                    registration.life = Some(new_life);
+                    return Ok(Some(LeaseEnd(end)));
+                }
+                "forgotten" => registration.is_over(),
+                _ => {
+                    registration.is_over();
+                    return Ok(None);
+                }
+            }
+        }
     }
 
     /// Redis is empty, and this node was there before it was: rooms that are not there may be about to come back. Said
@@ -127,7 +126,7 @@ impl Inside {
     pub(super) async fn resign(&self) -> Result<(), Refusal> {
         let by = self.deadline();
         let mut give_up = redis::pipe();
-        give_up.exists(keys::index(&self.me)).del(keys::lease(&self.me)).ignore();
+        give_up.exists(keys::index(&self.me)).del(&[keys::lease(&self.me), keys::life(&self.me)]).ignore();
         let (has_peers,): (bool,) = self.ask_all(by, &give_up).await?;
         let mut say_so = redis::pipe();
         if !has_peers {

@@ -187,7 +187,7 @@ impl Inside {
     /// Whether a node that does not hear is dead, and not about to subscribe again.
     async fn is_gone(&self, node: &NodeId) -> Result<bool, Refusal> {
         let lease: bool = self.ask(self.deadline(), redis::cmd("EXISTS").arg(keys::lease(node))).await?;
-        Ok(!lease && self.pulse.lock().may_judge(self.pace.lease))
+        Ok(!lease && self.may_judge())
     }
 
     async fn give_back(&self, to: &NodeId, line: &Line) {

@@ -37,7 +37,7 @@ impl Inside {
     }
 
     async fn reap_the_dead(self: &Arc<Self>, said_so: Option<NodeId>) -> Result<(), Refusal> {
-        if said_so.is_none() && !self.pulse.lock().may_judge(self.pace.lease) {
+        if said_so.is_none() && !self.may_judge() {
             return Ok(());
         }
         let by = self.deadline();
@@ -95,7 +95,7 @@ impl Inside {
     async fn claim_reaping(&self, dead: &NodeId) -> Result<bool, Refusal> {
         let mut claim = self.scripts.reap.key(keys::lease(dead));
         let lasts = self.pace.lease.as_millis().to_string();
-        claim.key(keys::reaper(dead)).arg(self.me.as_str()).arg(lasts);
+        claim.key(keys::reaper(dead)).key(keys::life(dead)).arg(self.me.as_str()).arg(lasts);
         self.run(self.deadline(), &claim).await
     }
 

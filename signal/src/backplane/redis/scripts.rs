@@ -17,12 +17,13 @@ macro_rules! scripts {
 }
 
 scripts! {
-    make: "room.lua" "make.lua";
+    make: "room.lua" "fence.lua" "make.lua";
     look: "room.lua" "look.lua";
-    join: "room.lua" "join.lua";
-    change: "room.lua" "change.lua";
-    leave: "room.lua" "leave.lua";
-    adopt: "room.lua" "adopt.lua";
+    join: "room.lua" "fence.lua" "join.lua";
+    change: "room.lua" "fence.lua" "change.lua";
+    leave: "room.lua" "fence.lua" "leave.lua";
+    adopt: "room.lua" "fence.lua" "adopt.lua";
+    index: "index.lua";
     heartbeat: "heartbeat.lua";
     reap: "reap.lua";
     bury: "bury.lua";

@@ -20,6 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const PACE: Pace = Pace {
     heartbeat: Duration::from_millis(200),
     lease: Duration::from_secs(1),
+    fence: Duration::from_millis(700),
     deadline: Duration::from_secs(2),
     flush: Duration::from_secs(5),
     quiet: Duration::from_secs(2),

@@ -161,6 +161,31 @@ async fn a_redis_that_stands_still_is_refused_in_time_and_kills_nobody() {
     assert!(b.notices.try_recv().is_err());
 }
 
+/// Faults 11 and 12: the node that sent them may be dead to the others by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_held_up_for_longer_than_the_lease_changes_nothing() {
+    let server = Server::start();
+    let pace = Pace { deadline: Duration::from_secs(4), ..PACE };
+    let (redis, notices) = Redis::connect(RedisSettings { pace, ..settings(server.url(), "a") }).unwrap();
+    let a = Peer { redis, notices };
+    is_up(&a.redis).await;
+    let claim = claim_of(&a.enters(&room(), "alice").await.unwrap(), "alice");
+    let (room, alice) = (room(), PeerId::new("alice"));
+    server.stands_still();
+    let (left, named, ()) = tokio::join!(
+        a.redis.leave(&room, &alice, claim),
+        a.redis.change(&room, &alice, claim, Change::Profile("Zoe".into())),
+        async {
+            sleep(PACE.lease + Duration::from_millis(500)).await;
+            server.goes_on();
+        },
+    );
+    assert_eq!((left, named), (Err(Refusal::Unavailable), Err(Refusal::Unavailable)));
+    is_up(&a.redis).await;
+    let seen = a.redis.look(&room, &[]).await.unwrap().unwrap();
+    assert_eq!((seen.version, claim_of(&seen, "alice")), (1, claim));
+}
+
 #[tokio::test]
 async fn what_waits_for_a_redis_that_is_away_is_bounded() {
     let mut server = Server::start();

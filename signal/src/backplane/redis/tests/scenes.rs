@@ -78,9 +78,9 @@ async fn a_room_that_has_ended_leaves_nothing_behind() {
     a.redis.make(&RoomId::of("camus", "public"), public).await.unwrap();
     let claim = claim_of(&a.enters(&room(), "alice").await.unwrap(), "alice");
     a.redis.leave(&room(), &PeerId::new("alice"), claim).await.unwrap();
-    comes_true("only the lease, the nodes and the epoch are left", async || {
+    comes_true("only the lease, the life, the nodes and the epoch are left", async || {
         a.redis.public_rooms("camus").await.unwrap();
-        redis::cmd("DBSIZE").query_async::<u64>(&mut redis).await.unwrap() == 3
+        redis::cmd("DBSIZE").query_async::<u64>(&mut redis).await.unwrap() == 4
     })
     .await;
     a.redis.close().await.unwrap();
@@ -213,6 +213,32 @@ async fn within_polls<T>(polls: u32, future: impl Future<Output = T>) -> Option<
         tokio::task::yield_now().await;
     }
     None
+}
+
+/// Whoever began to reap it may have died over it: what counts is that somebody began.
+#[tokio::test]
+async fn a_node_that_was_reaped_halfway_is_told() {
+    let server = Server::start();
+    let mut a = server.has("a").await;
+    let mut redis = server.connection().await;
+    redis.del::<_, ()>(keys::lease(a.redis.node())).await.unwrap();
+    redis.del::<_, ()>(keys::life(a.redis.node())).await.unwrap();
+    a.hears_that_it_was_forgotten().await;
+    is_up(&a.redis).await;
+    assert!(a.notices.try_recv().is_err(), "once");
+}
+
+#[tokio::test]
+async fn a_node_without_a_lease_is_in_no_index() {
+    let server = Server::start();
+    let a = server.has("a").await;
+    let mut redis = server.connection().await;
+    let by = a.redis.0.deadline();
+    a.redis.0.index(by, &room(), &PeerId::new("alice"), 1).await.unwrap();
+    redis.del::<_, ()>(keys::lease(a.redis.node())).await.unwrap();
+    let late = a.redis.0.index(by, &room(), &PeerId::new("bob"), 2).await;
+    assert_eq!(late, Err(Refusal::Unavailable));
+    assert_eq!(redis.scard::<_, usize>(keys::index(a.redis.node())).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
