@@ -39,6 +39,7 @@ pub struct Metrics {
 struct OfBackplane {
     up: IntGauge,
     probe: Gauge,
+    rebuilds: IntCounter,
     unsettled: IntGauge,
     retransmits: IntCounter,
     missed: IntCounter,
@@ -76,6 +77,7 @@ impl Metrics {
     /// All at zero, for nodes that speak `dialects`.
     pub fn new(dialects: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        let count = |name, help| count(&registry, name, help);
         let relay = HistogramOpts::new("signal_relay_seconds", "From a frame read to the frame written")
             .buckets(RELAY_BUCKETS.to_vec());
         let relay = register(&registry, HistogramVec::new(relay, &["path"]))?;
@@ -106,13 +108,8 @@ impl Metrics {
                 "Messages for peers elsewhere of which it is not yet known what became of them",
             )?,
             backplane: OfBackplane::new(&registry)?,
-            turn_credentials_issued: count(
-                &registry,
-                "turn_credentials_issued_total",
-                "TURN credentials given out",
-            )?,
+            turn_credentials_issued: count("turn_credentials_issued_total", "TURN credentials given out")?,
             turn_service_failures: count(
-                &registry,
                 "turn_service_failures_total",
                 "Times that the service for TURN credentials gave none",
             )?,
@@ -152,7 +149,8 @@ impl Metrics {
     pub fn backplane(&self, is_up: bool, numbers: &Numbers) {
         let follow = |counter: &IntCounter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
         self.backplane.up.set(i64::from(is_up));
-        self.backplane.probe.set(numbers.round_trip.as_secs_f64());
+        self.backplane.probe.set(numbers.probe.as_secs_f64());
+        follow(&self.backplane.rebuilds, numbers.rebuilds);
         self.backplane.unsettled.set(i64::try_from(numbers.unsettled).unwrap_or(i64::MAX));
         follow(&self.backplane.retransmits, numbers.retransmits);
         follow(&self.backplane.missed, numbers.missed);
@@ -199,28 +197,20 @@ impl Metrics {
 
 impl OfBackplane {
     fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let count = |name, help| count(registry, name, help);
+        let gauge = |name, help| gauge(registry, name, help);
+        let probe = Gauge::new("signal_backplane_probe_seconds", "How long a frame to this node itself took");
         Ok(Self {
-            up: gauge(
-                registry,
-                "signal_backplane_up",
-                "Whether the backplane has answered within its lease",
+            up: gauge("signal_backplane_up", "Whether this node has its lease in the backplane")?,
+            probe: register(registry, probe)?,
+            rebuilds: count(
+                "signal_backplane_rebuilds_total",
+                "Times that the connections to the backplane were made anew",
             )?,
-            probe: register(
-                registry,
-                Gauge::new("signal_backplane_probe_seconds", "How long the backplane's last answer took"),
-            )?,
-            unsettled: gauge(
-                registry,
-                "signal_link_unsettled",
-                "Envelopes for other nodes, not acknowledged",
-            )?,
-            retransmits: count(
-                registry,
-                "signal_link_retransmits_total",
-                "Frames to other nodes sent again",
-            )?,
-            missed: count(registry, "signal_link_missed_total", "Envelopes of other nodes asked for again")?,
-            rejected: count(registry, "signal_link_rejected_total", "Frames that no node of ours has sent")?,
+            unsettled: gauge("signal_link_unsettled", "Envelopes for other nodes, not acknowledged")?,
+            retransmits: count("signal_link_retransmits_total", "Frames to other nodes sent again")?,
+            missed: count("signal_link_missed_total", "Envelopes of other nodes asked for again")?,
+            rejected: count("signal_link_rejected_total", "Frames that no node of ours has sent")?,
         })
     }
 }

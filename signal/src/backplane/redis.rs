@@ -4,7 +4,7 @@
 //!
 //! - `keys`: every name that is used in Redis; `scripts`: every change that has to be atomic;
 //! - `directory`: rooms and members, on these two;
-//! - `supervisor`: the connections; `lease`: being alive; `reaper`: what becomes of those who are not;
+//! - `supervisor`: the connections; `probe`: whether anything comes through them; `lease`: being alive; `reaper`: what becomes of those who are not;
 //! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
 //!
 //! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. So is what
@@ -16,6 +16,7 @@ mod inbox;
 mod keys;
 mod lease;
 mod outbox;
+mod probe;
 mod reaper;
 mod scripts;
 mod supervisor;
@@ -67,6 +68,8 @@ pub struct Pace {
     pub lease: Duration,
     /// After this time since its last good heartbeat began, a node claims nothing more.
     pub fence: Duration,
+    /// From one probe through the bus to the next; each has as long to come back.
+    pub probe: Duration,
     /// A command that has no answer after this time is refused.
     pub deadline: Duration,
     /// At most this long envelopes are still carried when the node leaves.
@@ -81,6 +84,7 @@ impl Default for Pace {
             heartbeat: Duration::from_millis(2_500),
             lease: Duration::from_secs(10),
             fence: Duration::from_secs(7),
+            probe: Duration::from_secs(3),
             deadline: Duration::from_secs(2),
             flush: Duration::from_secs(5),
             quiet: Duration::from_secs(15),
@@ -174,7 +178,8 @@ impl Drop for Redis {
 
 impl Inside {
     fn start(self: &Arc<Self>) {
-        let (inbox, ear, left) = inbox::open(self.counters.clone());
+        let echo = probe::Echo::new();
+        let (inbox, ear, left) = inbox::open(self.counters.clone(), echo.clone());
         let channels = [keys::inbox(&self.me), keys::GONE.to_owned()];
         let inside = self.clone();
         self.spawn(async move {
@@ -184,6 +189,8 @@ impl Inside {
         self.spawn(inside.keep_taking(inbox));
         let inside = self.clone();
         self.spawn(async move { inside.keep_hearing().await });
+        let inside = self.clone();
+        self.spawn(async move { inside.keep_probing(echo).await });
         let (inside, leaving) = (self.clone(), self.leaving.clone());
         self.believers.spawn(leaving.run_until_cancelled_owned(async move { inside.keep_lease().await }));
         let leaving = self.leaving.clone();
@@ -246,7 +253,7 @@ impl Inside {
             Ok(Err(error)) => {
                 debug!(%error, "Redis refused a command");
                 if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
-                    self.wire.condemn();
+                    let _ = self.wire.condemn();
                 }
             }
             Err(_) => debug!("Redis did not answer in time"),
@@ -295,6 +302,8 @@ impl Backplane for Redis {
         let counters = &self.0.counters;
         Numbers {
             round_trip: Duration::from_micros(counted(&counters.round_trip)),
+            probe: Duration::from_micros(counted(&counters.probe)),
+            rebuilds: counted(&counters.connects).saturating_sub(1),
             unsettled: self.0.backlog(),
             retransmits: counted(&counters.repeated_frames),
             missed: counted(&counters.missed),

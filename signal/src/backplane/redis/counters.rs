@@ -19,6 +19,10 @@ pub struct Counters {
     pub overflowed: AtomicU64,
     /// Connections made to Redis; all but the first replaced one.
     pub connects: AtomicU64,
+    /// Probes that came back.
+    pub probes: AtomicU64,
+    /// How long the last one took to Redis and back through the subscription; microseconds.
+    pub probe: AtomicU64,
     /// How long the last heartbeat took to Redis and back; microseconds.
     pub round_trip: AtomicU64,
 }

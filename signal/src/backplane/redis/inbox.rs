@@ -7,6 +7,7 @@ use redis::{PushInfo, Value};
 use tokio::sync::mpsc;
 
 use super::counters::{Counters, add};
+use super::probe::Echo;
 use super::supervisor::Ear;
 use super::{Inside, keys};
 use crate::backplane::Notice;
@@ -30,7 +31,7 @@ pub(super) struct Inbox {
 ///
 /// The ear lives in the connection, and the connection in [`Inside`]: it may not hold on to that, or a node would go on
 /// hearing after its end.
-pub(super) fn open(counters: Arc<Counters>) -> (Inbox, Ear, mpsc::Receiver<NodeId>) {
+pub(super) fn open(counters: Arc<Counters>, echo: Echo) -> (Inbox, Ear, mpsc::Receiver<NodeId>) {
     let (sender, frames) = mpsc::channel(MAX_FRAMES);
     let (left, leaving) = mpsc::channel(MAX_LEAVING);
     let bytes = Arc::new(AtomicUsize::new(0));
@@ -43,6 +44,9 @@ pub(super) fn open(counters: Arc<Counters>) -> (Inbox, Ear, mpsc::Receiver<NodeI
         if channel == keys::GONE.as_bytes() {
             // One that is not taken is found without a lease a little later.
             let _ = String::from_utf8(payload).map(|node| left.try_send(NodeId::new(node)));
+            return;
+        }
+        if echo.hears(&payload) {
             return;
         }
         let length = payload.len();

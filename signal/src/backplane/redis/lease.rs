@@ -40,12 +40,15 @@ impl Inside {
         loop {
             let reconnected = self.wire.watch();
             let began = Instant::now();
-            if let Ok(Some(end)) = self.heartbeat(&mut registration).await {
+            let beat = self.heartbeat(&mut registration).await;
+            if let Ok(Some(end)) = beat {
                 self.pulse.lock().renewed(began, end);
             }
             self.tell_whether_up();
+            // What was refused is tried again soon: there is not much time until the node is fenced.
+            let pause = if beat.is_ok() { self.pace.heartbeat } else { self.pace.heartbeat / 4 };
             tokio::select! {
-                () = sleep(self.pace.heartbeat) => {}
+                () = sleep(pause) => {}
                 () = reconnected => {}
             }
         }

@@ -123,9 +123,21 @@ impl Wire {
     }
 
     /// What is connected is not where facts are kept any more: a master that has become a replica takes no writes, but
-    /// still answers and publishes.
-    pub(super) fn condemn(&self) {
-        self.condemned.notify_one();
+    /// still answers and publishes. Or what comes through the subscription is not heard. Both connections are made
+    /// anew, if there are any.
+    pub(super) fn condemn(&self) -> bool {
+        let connected = self.connections.borrow().is_some();
+        if connected {
+            self.condemned.notify_one();
+        }
+        connected
+    }
+
+    /// Ends a subscription and says nothing of it to anybody.
+    #[cfg(test)]
+    pub(super) async fn goes_deaf(&self, channel: &str) {
+        let connections = self.connections.borrow().clone();
+        connections.unwrap().inbox.unsubscribe(channel).await.unwrap();
     }
 
     /// Keeps the connections; `ear` hears what is published on `channels`. They are looked at every `check`.

@@ -21,6 +21,7 @@ const PACE: Pace = Pace {
     heartbeat: Duration::from_millis(200),
     lease: Duration::from_secs(1),
     fence: Duration::from_millis(700),
+    probe: Duration::from_millis(300),
     deadline: Duration::from_secs(2),
     flush: Duration::from_secs(5),
     quiet: Duration::from_secs(2),

@@ -64,6 +64,21 @@ async fn connections_that_are_cut_are_rebuilt_with_their_subscription() {
     assert!(b.notices.try_recv().is_err(), "nobody was forgotten");
 }
 
+#[tokio::test]
+async fn a_subscription_that_is_silently_dead_is_made_anew() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    comes_true("it hears itself", async || b.counts(|c| &c.probe) > 0).await;
+    let before = b.counts(|c| &c.connects);
+    b.redis.0.wire.goes_deaf(&keys::inbox(b.redis.node())).await;
+    a.says_number(&b, 1).unwrap();
+    comes_true("new connections", async || b.counts(|c| &c.connects) > before).await;
+    assert_eq!(b.hears_number().await, 1);
+    let probes = b.counts(|c| &c.probes);
+    comes_true("it hears itself again", async || b.counts(|c| &c.probes) > probes).await;
+    assert!(b.notices.try_recv().is_err(), "nobody was forgotten");
+}
+
 /// Faults that lose what Redis has already said yes to: whatever is lost goes again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_while_connections_are_cut_again_and_again() {
@@ -181,7 +196,7 @@ async fn what_was_held_up_for_longer_than_the_lease_changes_nothing() {
         },
     );
     assert_eq!((left, named), (Err(Refusal::Unavailable), Err(Refusal::Unavailable)));
-    is_up(&a.redis).await;
+    comes_true("it is up again", async || a.redis.look(&room, &[]).await.is_ok()).await;
     let seen = a.redis.look(&room, &[]).await.unwrap().unwrap();
     assert_eq!((seen.version, claim_of(&seen, "alice")), (1, claim));
 }
