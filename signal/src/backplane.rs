@@ -275,6 +275,10 @@ pub struct Lifetimes {
 pub struct Numbers {
     /// How long the directory took to answer, there and back; an envelope to another node takes about as long.
     pub round_trip: Duration,
+    /// How long what this node said to itself took through the bus.
+    pub probe: Duration,
+    /// How often the connections to the directory were made anew.
+    pub rebuilds: u64,
     /// Envelopes that wait, or that other nodes have not acknowledged.
     pub unsettled: usize,
     /// Frames between nodes that went more than once.

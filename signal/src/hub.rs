@@ -17,7 +17,7 @@ use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
 
 use mailbox::{Bounds, Left, Letter, Mailbox, Mark};
 use room::{Member, News, Room, Snapshot};
-use session::{HandOver, Session};
+use session::Session;
 
 /// How long this node waits for what.
 #[derive(Clone, Copy, Debug)]
@@ -201,12 +201,20 @@ impl Hub {
         session.coming = !listed;
         session.leaving = false;
         if moved {
-            let come = session.hand_over.take().map(|hand_over| hand_over.come).unwrap_or_default();
-            session.hand_over = Some(HandOver { until, come });
+            session.expect_hand_over(until);
         }
         session.mailbox.give_to(seat);
         session.shut_or_open();
         Seated { speaker, mailbox: session.mailbox.clone() }
+    }
+
+    /// Another node has had this node's peer for a while, and may hold something for it.
+    pub fn expect_hand_over(&mut self, room: &RoomId, peer: &PeerId, now: Instant) {
+        let until = now + self.patience.hand_over;
+        if let Some(session) = self.session_mut(room, peer) {
+            session.expect_hand_over(until);
+            session.shut_or_open();
+        }
     }
 
     /// The speaker's own session, as long as its connection holds the peer.

@@ -133,6 +133,11 @@ impl Room {
         news
     }
 
+    /// The version up to which every change is known.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Whatever is read next is newer.
     pub fn forget_version(&mut self) {
         self.version = 0;

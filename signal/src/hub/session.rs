@@ -50,6 +50,12 @@ impl Session {
         self.leaving || now.duration_since(self.seen) >= grace
     }
 
+    /// What another node held for it may come until then; newer messages wait for that.
+    pub fn expect_hand_over(&mut self, until: Instant) {
+        let come = self.hand_over.take().map(|hand_over| hand_over.come).unwrap_or_default();
+        self.hand_over = Some(HandOver { until, come });
+    }
+
     /// No more is handed over: what has come goes ahead of all that waits. What does not fit comes back.
     #[must_use]
     pub fn end_hand_over(&mut self) -> Vec<Letter> {

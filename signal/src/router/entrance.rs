@@ -43,6 +43,11 @@ impl Drop for Ask<'_> {
     }
 }
 
+/// The last words to a peer that is not a member any more.
+pub(super) fn removed(room: &RoomId) -> Option<Frame> {
+    dialect::named(room.dialect())?.encode(&Event::Removed { at: millis() })
+}
+
 impl Router {
     /// Seats a connection in the room that `pass` opens, as one of the peers that it names.
     pub async fn enter(
@@ -215,15 +220,33 @@ impl Router {
     async fn leave(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim, frame: Option<Frame>) {
         match self.backplane.leave(room, peer, claim).await {
             Ok(version) => {
-                let dialect = dialect::named(room.dialect());
-                let last_words = dialect.and_then(|dialect| dialect.encode(&Event::Removed { at: millis() }));
-                self.left(room, peer, version, frame, last_words, Goodbye::Removed);
+                self.left(room, peer, version, frame, removed(room), Goodbye::Removed);
             }
             // The next tick tries again.
             Err(Refusal::Unavailable) => {}
-            // Whoever has it now is in the directory, and gets what is held here.
-            Err(Refusal::Superseded) => self.read_again(room.clone()),
+            Err(Refusal::Superseded) => self.left_already(room, peer, claim, frame).await,
             Err(_) => self.dismiss(room, peer, None, Goodbye::Replaced),
+        }
+    }
+
+    /// A membership could not be ended, as this node does not hold it. It may have been ended already, by a `leave` that
+    /// the directory carried out and could not answer in time: then nobody else knows. Or somebody else has it now, and
+    /// gets what is held here.
+    async fn left_already(
+        self: &Arc<Self>,
+        room: &RoomId,
+        peer: &PeerId,
+        claim: Claim,
+        frame: Option<Frame>,
+    ) {
+        // The next tick tries again.
+        let Ok(seen) = self.backplane.look(room, &[]).await else { return };
+        let holds = self.hub.lock().is_to_leave(room, peer, claim, Instant::now()).is_some();
+        match seen.filter(|_| holds) {
+            Some(seen) if seen.member(peer).is_none() => {
+                self.left(room, peer, seen.version, frame, removed(room), Goodbye::Removed);
+            }
+            _ => self.read_again(room.clone()),
         }
     }
 
@@ -256,7 +279,8 @@ impl Router {
         holder: Option<&NodeId>,
         goodbye: Goodbye,
     ) {
-        let left = self.hub.lock().dismiss(room, peer, None, goodbye);
+        let last_words = removed(room).filter(|_| goodbye == Goodbye::Removed);
+        let left = self.hub.lock().dismiss(room, peer, last_words, goodbye);
         match holder {
             Some(node) => self.hand_over(room, peer, [left.taken, left.waiting].concat(), node, true),
             None => self.left_over(room, peer, left, false),

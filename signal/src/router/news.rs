@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
 use super::Router;
@@ -21,6 +22,8 @@ pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Not
     }
 }
 
+/// Peers that are claimed again at the same time.
+const CLAIMS_AT_ONCE: usize = 16;
 /// A directory that did not answer is asked again after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -169,46 +172,95 @@ impl Router {
         }
     }
 
-    /// This node was taken for dead, or the directory is empty: each of its peers is claimed again, those that are away too.
+    /// This node was taken for dead, or the directory is empty: each of its peers is claimed again, those that are away
+    /// too.
     async fn claim_all_again(self: &Arc<Self>) {
-        let ours: Vec<(RoomId, PeerId)> = {
+        let (rooms, peers) = {
             let mut hub = self.hub.lock();
+            let rooms: Vec<_> = hub.rooms().map(|(id, room)| (id.clone(), room.version())).collect();
             hub.forget_versions();
-            hub.sessions().map(|(room, peer, _)| (room.clone(), peer.clone())).collect()
+            let peers: Vec<_> = hub.sessions().map(|(room, peer, _)| (room.clone(), peer.clone())).collect();
+            (rooms, peers)
         };
-        for (room, peer) in ours {
-            if let Err(refusal) = self.claim_again(&room, &peer).await {
-                tracing::debug!(%refusal, "a peer could not be claimed again");
+        let claims = peers.into_iter().map(|(room, peer)| self.claim_until_answered(room, peer));
+        stream::iter(claims).for_each_concurrent(CLAIMS_AT_ONCE, |claim| claim).await;
+        for (id, version) in rooms {
+            // In a directory that was lost a room that has not come as far as it was may not be whole yet.
+            let is_whole = self.hub.lock().room(&id).is_some_and(|room| room.version() >= version);
+            if is_whole {
+                self.show_roster(&id, None);
+            }
+        }
+    }
+
+    /// Claims a peer again, however long that takes. One that cannot be a member again is told, and sent away: when it
+    /// comes back it hears why, and may be let in as one who is new.
+    async fn claim_until_answered(self: &Arc<Self>, room: RoomId, peer: PeerId) {
+        loop {
+            match self.claim_again(&room, &peer).await {
+                Ok(()) => return,
+                Err(Refusal::Unavailable) => tokio::time::sleep(LOOK_AGAIN).await,
+                // Somebody was faster; it may have been this node itself.
+                Err(Refusal::Superseded) => {}
+                Err(refusal) => {
+                    tracing::info!(%refusal, "a peer cannot be claimed again, and is sent away");
+                    return self.dismiss(&room, &peer, None, Goodbye::Removed);
+                }
             }
         }
     }
 
     async fn claim_again(self: &Arc<Self>, room: &RoomId, peer: &PeerId) -> Result<(), Refusal> {
         let seen = self.backplane.look(room, &[]).await?;
-        let held = seen.as_ref().and_then(|seen| seen.member(peer));
-        let Some(entry) = self.entry_again(room, peer, held.map(|held| held.claim)) else { return Ok(()) };
-        if entry.away && held.is_some() {
-            // Somebody else holds it, and has its grace to wait for it.
-            let snapshot = seen.ok_or(Refusal::NoRoom)?;
-            self.hub.lock().replace(room, snapshot);
-            self.let_go(room);
+        let held = seen.as_ref().and_then(|seen| seen.member(peer)).cloned();
+        let Some((claim, entry)) = self.entry_again(room, peer, held.as_ref().map(|held| held.claim)) else {
+            return Ok(());
+        };
+        let elsewhere = held.filter(|held| held.node != *self.backplane.node());
+        if let (Some(held), Some(seen)) = (&elsewhere, seen)
+            && (entry.away || (!held.away && held.claim > claim))
+        {
+            // Who came back there is newer than the connection here; who is away is waited for there as well as here.
+            self.hub.lock().replace(room, seen);
+            self.dismiss(room, peer, Some(&held.node), Goodbye::Replaced);
             return Ok(());
         }
         let snapshot = self.backplane.join(room, entry).await?;
         let (version, member) = (snapshot.version, snapshot.member(peer).cloned());
         if let Some(dialect) = dialect::named(room.dialect()) {
-            self.hub.lock().adopt(dialect, room, peer, snapshot, Instant::now());
+            let mut hub = self.hub.lock();
+            hub.adopt(dialect, room, peer, snapshot, Instant::now());
+            if elsewhere.is_some() {
+                hub.expect_hand_over(room, peer, Instant::now());
+            }
         }
         self.publish_membership(room, version, peer, member);
+        if let Some(held) = elsewhere {
+            // It may have nobody else in this room, and holds what came meanwhile.
+            self.tell_of(room, peer, &held.node);
+        }
         Ok(())
     }
 
-    fn entry_again(&self, room: &RoomId, peer: &PeerId, over: Option<Claim>) -> Option<Entry> {
+    /// Tells a node that may not be in the room any more who has `peer` now.
+    fn tell_of(&self, room: &RoomId, peer: &PeerId, node: &NodeId) {
+        let known = {
+            let hub = self.hub.lock();
+            hub.room(room).map(|known| (known.version(), known.member(peer).cloned()))
+        };
+        if let Some((version, member @ Some(_))) = known {
+            let (room, peer) = (room.clone(), peer.clone());
+            let changed = Changed { room, version, peer, member, frame: None, roster: false };
+            let _ = self.backplane.carry(node, Envelope::Changed(changed));
+        }
+    }
+
+    fn entry_again(&self, room: &RoomId, peer: &PeerId, over: Option<Claim>) -> Option<(Claim, Entry)> {
         let hub = self.hub.lock();
         let known = hub.room(room)?;
         let session = known.sessions.get(peer)?;
         let member = known.member(peer)?;
-        Some(Entry {
+        let entry = Entry {
             peer: peer.clone(),
             made: known.record().made,
             over,
@@ -217,6 +269,7 @@ impl Router {
             away: session.seat.is_none(),
             create: Creation::Again(known.record().clone()),
             max_members: self.rules.max_members,
-        })
+        };
+        Some((session.claim, entry))
     }
 }
