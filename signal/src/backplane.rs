@@ -294,8 +294,14 @@ pub trait Backplane: Send + Sync + 'static {
     /// This node.
     fn node(&self) -> &NodeId;
 
-    /// Whether the directory has answered lately: within this node's lease, where there is one.
+    /// Whether this node may claim and change what others know: it has its lease, where there is one. Else everything
+    /// that it asks the directory is refused at once ([`Refusal::Unavailable`]).
     fn is_up(&self) -> bool;
+
+    /// Where the other nodes' operators' doors are (`host:port`), as this one last knew, as far as they have said so.
+    fn neighbours(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What it has counted and measured.
     fn numbers(&self) -> Numbers;

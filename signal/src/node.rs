@@ -197,7 +197,8 @@ async fn backplane(
         node,
         key,
         lifetimes,
-        pace: redis::Pace::default(),
+        address: settings.node.address.clone(),
+        pace: redis::Pace::of_lease(settings.redis.lease),
     };
     let (redis, notices) = Redis::connect(redis).map_err(|e| StartError::Redis(e.to_string()))?;
     Ok((Arc::new(redis), notices))

@@ -1,6 +1,7 @@
 //! What a node can be told, as one struct. Each field is a row of the [table], and how they are given and checked is
 //! the same for every program of the [house](house::settings).
 
+mod node_address;
 mod redis_url;
 mod table;
 
@@ -61,6 +62,8 @@ pub struct Ops {
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Redis {
     pub url: Option<RedisUrl>,
+    #[serde(deserialize_with = "duration")]
+    pub lease: Duration,
 }
 
 /// Who this node is to the others.
@@ -69,6 +72,7 @@ pub struct Redis {
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Node {
     pub name: Option<String>,
+    pub address: Option<String>,
 }
 
 /// STUN servers.

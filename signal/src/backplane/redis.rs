@@ -51,6 +51,8 @@ pub struct RedisSettings {
     pub url: String,
     /// This life of this node. Without bars and braces, as all names of nodes are.
     pub node: NodeId,
+    /// Where other nodes reach its operators' door, if they do: `host:port`.
+    pub address: Option<String>,
     /// What frames between nodes are sealed with; the same on all of them.
     pub key: [u8; 32],
     /// How long Redis keeps what nobody holds.
@@ -78,16 +80,18 @@ pub struct Pace {
     pub quiet: Duration,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
+impl Pace {
+    /// As fast as everything has to go for a node to be believed for so long. With 10 s: a heartbeat each 2.5 s, fenced
+    /// after 7 s, a probe each 3 s, 2 s for a command, and 15 s after a loss.
+    pub fn of_lease(lease: Duration) -> Self {
         Self {
-            heartbeat: Duration::from_millis(2_500),
-            lease: Duration::from_secs(10),
-            fence: Duration::from_secs(7),
-            probe: Duration::from_secs(3),
-            deadline: Duration::from_secs(2),
-            flush: Duration::from_secs(5),
-            quiet: Duration::from_secs(15),
+            heartbeat: lease / 4,
+            lease,
+            fence: lease * 7 / 10,
+            probe: lease * 3 / 10,
+            deadline: lease / 5,
+            flush: lease / 2,
+            quiet: lease * 3 / 2,
         }
     }
 }
@@ -99,6 +103,9 @@ pub struct Redis(Arc<Inside>);
 /// What the tasks of a node share.
 struct Inside {
     me: NodeId,
+    address: Option<String>,
+    /// The other nodes' doors, as this one last knew them.
+    neighbours: Mutex<Vec<String>>,
     lifetimes: Lifetimes,
     pace: Pace,
     seal: Seal,
@@ -132,6 +139,8 @@ impl Redis {
         let inside = Arc::new(Inside {
             wire: supervisor::Wire::new(&settings.url)?,
             me: settings.node,
+            address: settings.address,
+            neighbours: Mutex::default(),
             lifetimes: settings.lifetimes,
             pace: settings.pace,
             seal: Seal::new(&settings.key),
@@ -295,6 +304,10 @@ impl Backplane for Redis {
 
     fn is_up(&self) -> bool {
         self.0.is_up()
+    }
+
+    fn neighbours(&self) -> Vec<String> {
+        self.0.neighbours.lock().clone()
     }
 
     fn numbers(&self) -> Numbers {

@@ -2,6 +2,7 @@
 
 use house::settings::{ANY_SPAN, COUNT, Item, Kind, Program, SPAN, Setting, row, seconds};
 
+use super::node_address::NODE_ADDRESS;
 use super::redis_url::REDIS_URL;
 
 /// The program of a node.
@@ -41,8 +42,10 @@ const TABLE: &[Setting] = &[
     row("ops.listen", "127.0.0.1:9091", Kind::Address, "Where operators reach this node: /live, /ready, /metrics."),
 
     row("redis.url", "", Kind::Own(&REDIS_URL), "The Redis (`redis://`, or `rediss://` with TLS) through which nodes are one cluster; without it a node is alone, in memory. `redis+sentinel://` and `redis+cluster://` are not supported yet."),
+    row("redis.lease", "10s", seconds(1..=300), "How long a node that says nothing is believed to live, the same on all nodes: after that others take over its peers. One that is cut off stops taking clients a little sooner."),
 
     row("node.name", "", Kind::Name, "This node's name for people; without one it is the host's, and a random part is always added."),
+    row("node.address", "", Kind::Own(&NODE_ADDRESS), "Where other nodes reach this node's ops.listen, by which one that is cut off from Redis learns whether they are; without it a node that is cut off stays ready."),
 
     row("ice.stun", "stun:stun.l.google.com:19302", Kind::List(Item::Stun), "STUN servers, by which peers learn their own addresses."),
 

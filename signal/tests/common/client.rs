@@ -226,6 +226,13 @@ impl Client {
         before - self.kept.len()
     }
 
+    /// What she has heard of this type, in order, and was not asked about.
+    pub(crate) fn takes(&mut self, kind: &str) -> Vec<Frame> {
+        let (taken, kept): (Vec<_>, Vec<_>) = self.kept.drain(..).partition(|frame| frame.kind == kind);
+        self.kept = kept.into();
+        taken
+    }
+
     /// Sends a ping to the server and hears its pong: whatever the server had to say to all before is kept now.
     pub(crate) async fn checks_in(&mut self) {
         self.pings += 1;

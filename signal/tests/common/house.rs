@@ -1,17 +1,15 @@
 //! A house: the nodes of a scene, and their Redis. All of it ends with the house, whatever becomes of the scene.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-
-use super::{Browser, Client, DEADLINE, Page, until};
+use super::{Browser, Client, DEADLINE, Page, Proxy, until, until_at_last};
 
 /// Names of settings, without their prefix, and values.
 pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
@@ -27,36 +25,70 @@ const ALWAYS: Settings<'_> = &[
     ("DRAIN__SPREAD", "0s"),
 ];
 
+/// After a fault, Redis is as it should be in this time.
+const CLEAN: Duration = Duration::from_secs(30);
+
 /// The nodes of a scene. Alice, Carol and Eve are on the first, Bob and Dave on the last.
 pub(crate) struct House {
     nodes: Vec<Node>,
     redis: Option<Redis>,
+    /// The line from each node to the Redis, if it is not their own.
+    lines: Vec<Proxy>,
     settings: Vec<(String, String)>,
 }
 
 impl House {
     /// One node, in memory.
     pub(crate) async fn one_node(settings: Settings<'_>) -> Self {
-        Self::open(None, &["a"], settings)
+        Self::open(None, &["a"], false, settings)
     }
 
     /// Two nodes and a Redis.
     pub(crate) async fn two_nodes(settings: Settings<'_>) -> Self {
-        let redis = Redis::start();
-        let house = Self::open(Some(redis), &["a", "b"], settings);
+        Self::open_on(Redis::start(), false, settings).await
+    }
+
+    /// The same, each node with a line to Redis that may be a bad one.
+    pub(crate) async fn bad_lines(settings: Settings<'_>) -> Self {
+        Self::open_on(Redis::start(), true, settings).await
+    }
+
+    async fn open_on(redis: Redis, bad_lines: bool, settings: Settings<'_>) -> Self {
+        let house = Self::open(Some(redis), &["a", "b"], bad_lines, settings);
         for node in &house.nodes {
             node.is_ready().await;
         }
         house
     }
 
-    fn open(redis: Option<Redis>, names: &[&str], settings: Settings<'_>) -> Self {
+    fn open(redis: Option<Redis>, names: &[&str], bad_lines: bool, settings: Settings<'_>) -> Self {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let mut all: Vec<_> = ALWAYS.iter().map(own).collect();
         all.extend(redis.as_ref().map(|redis| ("REDIS__URL".to_owned(), redis.url())));
         all.extend(settings.iter().map(own));
-        let nodes = names.iter().map(|name| Node::start(name, &all)).collect();
-        Self { nodes, redis, settings: all }
+        let line = |redis: &Redis| Proxy::to(SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port)));
+        let lines: Vec<_> = redis
+            .iter()
+            .filter(|_| bad_lines)
+            .flat_map(|redis| names.iter().map(move |_| line(redis)))
+            .collect();
+        let mut house = Self { nodes: Vec::new(), redis, lines, settings: all };
+        house.nodes =
+            (0..names.len()).map(|place| Node::start(names[place], &house.settings_at(place))).collect();
+        house
+    }
+
+    /// What the node at this place is told.
+    fn settings_at(&self, place: usize) -> Vec<(String, String)> {
+        let url = self.lines.get(place).map(|line| format!("redis://{}", line.address));
+        let mut settings = self.settings.clone();
+        settings.extend(url.map(|url| ("REDIS__URL".to_owned(), url)));
+        settings
+    }
+
+    /// The line from the node of `name` to Redis.
+    pub(crate) fn line_of(&self, name: &str) -> &Proxy {
+        self.lines.get(self.place_of(name)).expect("a house of bad lines")
     }
 
     /// The node where `name` is.
@@ -83,8 +115,83 @@ impl House {
     pub(crate) async fn restarts_the_node_of(&mut self, name: &str) {
         let place = self.place_of(name);
         let name = ["a", "b"][place];
-        self.nodes[place] = Node::start(name, &self.settings);
+        self.nodes[place] = Node::start(name, &self.settings_at(place));
         self.nodes[place].is_ready().await;
+    }
+
+    /// The process of the node where `name` is stands still.
+    pub(crate) fn freezes_the_node_of(&self, name: &str) {
+        signal(&self.node_of(name).child, "STOP");
+    }
+
+    /// It goes on.
+    pub(crate) fn wakes_the_node_of(&self, name: &str) {
+        signal(&self.node_of(name).child, "CONT");
+    }
+
+    /// The Redis stands still.
+    pub(crate) fn freezes_redis(&self) {
+        signal(&self.redis.as_ref().expect("there is one").child, "STOP");
+    }
+
+    /// It goes on.
+    pub(crate) fn wakes_redis(&self) {
+        signal(&self.redis.as_ref().expect("there is one").child, "CONT");
+    }
+
+    /// Asks the Redis something, on a connection of its own; the answer.
+    pub(crate) async fn asks_redis<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let url = self.redis.as_ref().expect("there is one").url();
+        let client = redis::Client::open(url).expect("a URL");
+        let mut wire = client.get_multiplexed_async_connection().await.expect("it listens");
+        let mut command = redis::cmd(words[0]);
+        let answer = command.arg(&words[1..]).query_async(&mut wire).await;
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The full name of the node where `name` is, as the others know it.
+    pub(crate) async fn id_of(&self, name: &str) -> String {
+        Browser::at(self.node_of(name).address).get("/").await.header("x-served-by").to_owned()
+    }
+
+    /// How many keys there are when nobody is anywhere.
+    pub(crate) fn keys_of_an_empty_house(&self) -> u64 {
+        // Each node's lease and life, the nodes, the epoch.
+        self.nodes.len() as u64 * 2 + 2
+    }
+
+    /// The one checker: in Redis, exactly these are in `room`, each on the node that she is connected to, and those who
+    /// are away on any. Then all leave, and nothing is left behind.
+    pub(crate) async fn is_as_it_should_be(&self, room: &str, here: Vec<Client>, away: Vec<Client>) {
+        let key = format!("sg:{{r:camus/{room}}}:m");
+        until_at_last(CLEAN, "Redis to know who is where", async || {
+            let members: BTreeMap<String, String> = self.asks_redis(&["HGETALL", &key]).await;
+            let is_at = |client: &Client| {
+                let fields: Vec<_> = members.get(&client.id)?.split('|').collect();
+                Some((fields[5].split('.').next()?.to_owned(), fields[3] == "1"))
+            };
+            let node = |client: &Client| {
+                self.nodes.iter().find(|node| node.address == client.pass.browser.address).expect("a node")
+            };
+            members.len() == here.len() + away.len()
+                && here.iter().all(|client| is_at(client) == Some((node(client).name.clone(), false)))
+                && away.iter().all(|client| is_at(client).is_some_and(|(_, away)| away))
+        })
+        .await;
+        for mut client in here {
+            client.asks("bye").await;
+            client.is_sent_away(1000).await;
+        }
+        for client in away {
+            // She comes back for no longer than it takes to say so.
+            let mut again = client.pass.clone().connects().await;
+            again.asks("bye").await;
+            again.is_sent_away(1000).await;
+        }
+        until_at_last(CLEAN, "Redis to be as empty as it was", async || {
+            self.asks_redis::<u64>(&["DBSIZE"]).await == self.keys_of_an_empty_house()
+        })
+        .await;
     }
 
     /// Asks the node where `name` is to stop.
@@ -113,12 +220,7 @@ impl House {
 
     /// Cuts all connections of a kind (`pubsub`, `normal`) to Redis; how many there were.
     pub(crate) async fn cuts_connections(&self, kind: &str) -> u64 {
-        let redis = self.redis.as_ref().expect("there is one");
-        let mut wire = TcpStream::connect(("127.0.0.1", redis.port)).await.expect("it listens");
-        wire.write_all(format!("CLIENT KILL TYPE {kind} SKIPME yes\r\n").as_bytes()).await.expect("it reads");
-        let mut reply = String::new();
-        BufReader::new(wire).read_line(&mut reply).await.expect("it answers");
-        reply.trim_start_matches(':').trim().parse().unwrap_or_else(|_| panic!("{reply}"))
+        self.asks_redis(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await
     }
 
     /// Ends the node of `name`; all that it has logged.
@@ -214,7 +316,8 @@ impl Node {
         node
     }
 
-    async fn is_ready(&self) {
+    /// Waits until it says that it is ready.
+    pub(crate) async fn is_ready(&self) {
         let mut operator = Browser::at(self.ops);
         until("the node to be ready", async || operator.get("/ready").await.status == 200).await;
     }
@@ -236,8 +339,7 @@ impl Node {
     }
 
     fn asks_to_stop(&self) {
-        let term = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
-        assert!(term.is_ok_and(|status| status.success()), "there is a process to stop");
+        signal(&self.child, "TERM");
     }
 
     async fn has_stopped(&mut self) -> ExitStatus {
@@ -265,6 +367,11 @@ impl Drop for Node {
             );
         }
     }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", child.id())).status();
+    assert!(sent.is_ok_and(|status| status.success()), "there is a process to send {name} to");
 }
 
 /// The value of a metric of the node whose ops listener is at `ops`.
@@ -299,6 +406,8 @@ impl Redis {
             "no",
             "--port",
             &port.to_string(),
+            "--enable-debug-command",
+            "local",
         ]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = command.spawn();

@@ -6,12 +6,16 @@
 mod browser;
 mod client;
 mod house;
+mod ledger;
+mod proxy;
 
 use std::time::Duration;
 
 pub(crate) use browser::{Browser, Page, Reply};
 pub(crate) use client::{Client, Frame, Pass, Wire};
 pub(crate) use house::{House, Node, Settings};
+pub(crate) use ledger::Ledger;
+pub(crate) use proxy::Proxy;
 
 /// Nobody waits longer than this for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@
 //! sg:{n:<node>}:life        STRING  random: which of its registrations the node goes on; gone as soon as it is reaped
 //! sg:{n:<node>}:idx         SET     ["room","peer",hold]: what others have to take over, and perhaps more
 //! sg:{n:<node>}:reaper      STRING  who is taking over the peers of this dead node
-//! sg:nodes                  HASH    node -> version of its program: all that live or have still to be reaped
+//! sg:nodes                  HASH    node -> version of its program|its address or nothing: all that live or are to be reaped
 //! sg:epoch                  STRING  random; another one says that Redis has lost everything
 //! sg:lost                   STRING  for a while after Redis has lost everything: rooms are still being written again
 //! sg:public:<dialect>       HASH    room -> title: the rooms listed for everybody, and some that have ended
@@ -63,6 +63,16 @@ pub(super) fn inbox(node: &NodeId) -> String {
 /// The public rooms of a dialect.
 pub(super) fn public(dialect: &str) -> String {
     format!("sg:public:{dialect}")
+}
+
+/// What a node says of itself.
+pub(super) fn about(version: &str, address: Option<&str>) -> String {
+    format!("{version}|{}", address.unwrap_or_default())
+}
+
+/// The address in what a node said of itself.
+pub(super) fn address_in(about: &str) -> Option<&str> {
+    about.split_once('|').map(|(_, address)| address).filter(|address| !address.is_empty())
 }
 
 /// A membership in a node's index.

@@ -65,11 +65,17 @@ impl Inside {
             registration.forgotten = true;
             self.say_what_is_lost().await?;
         }
+        *self.neighbours.lock() = self.neighbours_in(&nodes);
         registration.forgotten |= registration.epoch.is_some() && !nodes.contains_key(self.me.as_str());
         if registration.epoch.is_none() || registration.forgotten {
             self.register(registration).await?;
         }
         Ok(Some(end))
+    }
+
+    fn neighbours_in(&self, nodes: &BTreeMap<String, String>) -> Vec<String> {
+        let others = nodes.iter().filter(|(node, _)| **node != self.me.as_str());
+        others.filter_map(|(_, about)| keys::address_in(about).map(str::to_owned)).collect()
     }
 
     /// Renews the lease; or begins a new life with it, if the one before was ended by others.
@@ -110,7 +116,8 @@ impl Inside {
     async fn register(&self, registration: &mut Registration) -> Result<(), Refusal> {
         let mut register = redis::pipe();
         register.set_nx(keys::EPOCH, format!("{:016x}", rand::random::<u64>())).ignore();
-        register.hset(keys::NODES, self.me.as_str(), env!("CARGO_PKG_VERSION")).ignore();
+        let says = keys::about(env!("CARGO_PKG_VERSION"), self.address.as_deref());
+        register.hset(keys::NODES, self.me.as_str(), says).ignore();
         let (epoch,): (String,) = self.ask_all(self.deadline(), register.get(keys::EPOCH)).await?;
         *self.epoch.lock() = Some(epoch.clone());
         registration.epoch = Some(epoch);

@@ -29,7 +29,7 @@ const PACE: Pace = Pace {
 
 fn settings(url: String, name: &str) -> RedisSettings {
     let node = NodeId::new(format!("{name}.{:08x}", rand::random::<u32>()));
-    RedisSettings { url, node, key: [7; 32], lifetimes: LIFETIMES, pace: PACE }
+    RedisSettings { url, node, address: None, key: [7; 32], lifetimes: LIFETIMES, pace: PACE }
 }
 
 async fn is_up(redis: &Redis) {

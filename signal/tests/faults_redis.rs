@@ -1,0 +1,206 @@
+//! What is done to Redis, and to the lines to it: messages are heard once and in order or told, and everybody is where
+//! they are.
+//!
+//! Everything that takes as long as a lease goes faster here than it would (`redis.lease`).
+#![cfg(test)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Browser, Client, House, Ledger, Settings, scenes, until};
+use serde_json::json;
+
+/// A lease of 4 s: a heartbeat each second, fenced after 2.8 s.
+const QUICK: Settings<'_> = &[("REDIS__LEASE", "4s"), ("ROOMS__EMPTY_FOR", "1s")];
+const LEASE: Duration = Duration::from_secs(4);
+const FENCE: Duration = Duration::from_millis(2_800);
+
+scenes!(two_nodes, QUICK;
+    a_redis_that_is_flushed_is_written_again_and_nobody_is_gone,
+    scripts_that_are_flushed_are_not_missed,
+    a_redis_that_pauses_its_clients_doubles_nothing,
+    a_redis_process_that_stands_still_doubles_nothing,
+    a_redis_that_sleeps_doubles_nothing,
+);
+scenes!(bad_lines, QUICK;
+    a_half_open_line_is_noticed_and_what_comes_late_changes_nothing,
+    a_slow_line_with_stalls_loses_nothing,
+    a_node_that_is_cut_off_serves_its_own_and_takes_nobody_new,
+    nodes_that_are_all_cut_off_go_on_by_themselves,
+);
+
+/// They talk for `span`, all of it is heard, and they are where they were.
+async fn nothing_shows(house: &House, mut alice: Client, mut bob: Client, mut ledger: Ledger) {
+    assert_eq!(ledger.is_settled(&mut [&mut alice, &mut bob]).await, 0, "told");
+    for client in [&mut alice, &mut bob] {
+        client.finds_in_any_order(&["Alice", "Bob"]).await;
+        client.has_not_heard("bye");
+    }
+    house.is_as_it_should_be("capsule", vec![alice, bob], vec![]).await;
+}
+
+/// Fault 7.
+async fn a_redis_that_is_flushed_is_written_again_and_nobody_is_gone(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(200)).await;
+    house.asks_redis::<()>(&["FLUSHALL"]).await;
+    ledger.talk(&mut [&mut alice, &mut bob], LEASE).await;
+    nothing_shows(house, alice, bob, ledger).await;
+}
+
+/// Fault 8.
+async fn scripts_that_are_flushed_are_not_missed(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    house.asks_redis::<()>(&["SCRIPT", "FLUSH"]).await;
+    let mut carol = house.enters("Carol", "capsule").await;
+    bob.sees(&["Alice", "Bob", "Carol"]).await;
+    house.asks_redis::<()>(&["SCRIPT", "FLUSH"]).await;
+    carol.asks("bye").await;
+    carol.is_sent_away(1000).await;
+    bob.sees(&["Alice", "Bob"]).await;
+    let mut ledger = Ledger::default();
+    ledger.one_round(&mut [&mut alice, &mut bob]).await;
+    nothing_shows(house, alice, bob, ledger).await;
+}
+
+/// Fault 11, the first way.
+async fn a_redis_that_pauses_its_clients_doubles_nothing(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(200)).await;
+    house.asks_redis::<()>(&["CLIENT", "PAUSE", "2000", "ALL"]).await;
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(3)).await;
+    nothing_shows(house, alice, bob, ledger).await;
+}
+
+/// Fault 11, the second way; for longer than it takes to fence.
+async fn a_redis_process_that_stands_still_doubles_nothing(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(200)).await;
+    house.freezes_redis();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(3)).await;
+    house.wakes_redis();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(1)).await;
+    nothing_shows(house, alice, bob, ledger).await;
+}
+
+/// Fault 11, the third way.
+async fn a_redis_that_sleeps_doubles_nothing(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(200)).await;
+    let sleep = house.asks_redis::<()>(&["DEBUG", "SLEEP", "3"]);
+    let talk = async {
+        ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(4)).await;
+    };
+    tokio::join!(sleep, talk);
+    nothing_shows(house, alice, bob, ledger).await;
+}
+
+/// Fault 12. Bob renames himself into the swallowed line, and into a stalled one: what is let through when his node has
+/// long been dead to the others is his no more.
+async fn a_half_open_line_is_noticed_and_what_comes_late_changes_nothing(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let node = house.node_of("Bob");
+    let rebuilt = node.metric("signal_backplane_rebuilds_total").await;
+    house.line_of("Bob").swallows();
+    node.counts("signal_backplane_up", |up| up == 0.0).await;
+    house.line_of("Bob").passes();
+    node.counts("signal_backplane_up", |up| up == 1.0).await;
+    node.counts("signal_backplane_rebuilds_total", |rebuilds| rebuilds > rebuilt).await;
+    let mut ledger = Ledger::default();
+    ledger.one_round(&mut [&mut alice, &mut bob]).await;
+    assert_eq!(ledger.is_settled(&mut [&mut alice, &mut bob]).await, 0, "told");
+
+    house.line_of("Bob").stalls();
+    bob.says(common::SERVER, "profile", json!({ "username": "Late" })).await;
+    let taken_over = format!("sg:{{n:{}}}:idx", house.id_of("Alice").await);
+    until("he is taken over", async || house.asks_redis::<u64>(&["SCARD", &taken_over]).await == 2).await;
+    house.line_of("Bob").passes();
+    node.counts("signal_backplane_up", |up| up == 1.0).await;
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(1)).await;
+    bob.forgets("error");
+    nothing_shows(house, alice, bob, ledger).await;
+}
+
+/// Fault 13.
+async fn a_slow_line_with_stalls_loses_nothing(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    house.line_of("Bob").delays(Duration::from_millis(200));
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(2)).await;
+    for _ in 0..3 {
+        house.line_of("Bob").stalls();
+        ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(700)).await;
+        house.line_of("Bob").delays(Duration::from_millis(100));
+        ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(700)).await;
+    }
+    house.line_of("Bob").throttles(20_000);
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(2)).await;
+    house.line_of("Bob").passes();
+    nothing_shows(house, alice, bob, ledger).await;
+}
+
+/// Fault 18.
+async fn a_node_that_is_cut_off_serves_its_own_and_takes_nobody_new(house: &mut House) {
+    let [mut alice, mut bob, mut dave] = house.meet(["Alice", "Bob", "Dave"], "capsule").await;
+    let node = house.node_of("Bob");
+    house.line_of("Bob").cuts();
+    node.counts("signal_backplane_up", |up| up == 0.0).await;
+    let mut among_themselves = Ledger::default();
+    among_themselves.talk(&mut [&mut bob, &mut dave], Duration::from_millis(300)).await;
+    assert_eq!(among_themselves.is_settled(&mut [&mut bob, &mut dave]).await, 0, "told");
+    let busy = dave.pass.knocks().await.unwrap_err();
+    busy.is_refusal(503);
+    assert!(!busy.header("retry-after").is_empty(), "{busy:?}");
+    dave.says(common::SERVER, "profile", json!({ "username": "David" })).await;
+    dave.is_told("").await;
+    assert_eq!(Browser::at(node.ops).get("/live").await.status, 200);
+
+    // On the other side they are held for, and one of them comes back there.
+    let taken_over = format!("sg:{{n:{}}}:idx", house.id_of("Alice").await);
+    until("they are taken over", async || house.asks_redis::<u64>(&["SCARD", &taken_over]).await == 3).await;
+    let mut pass = dave.pass.clone();
+    pass.browser.turns_to(house.node_of("Alice"));
+    let mut dave_again = pass.connects().await;
+    let mut ledger = Ledger::default();
+    ledger.one_round(&mut [&mut alice, &mut dave_again]).await;
+    alice.says(&bob.id, "text", json!("are you there?")).await;
+
+    house.line_of("Bob").passes();
+    dave.is_sent_away(4001).await;
+    assert_eq!(bob.hears("text").await.data(), "are you there?");
+    ledger.talk(&mut [&mut alice, &mut bob, &mut dave_again], Duration::from_secs(1)).await;
+    assert_eq!(ledger.is_settled(&mut [&mut alice, &mut bob, &mut dave_again]).await, 0, "told");
+    alice.finds(&["Alice", "Bob", "Dave"]).await;
+    alice.has_not_heard("bye");
+    house.is_as_it_should_be("capsule", vec![alice, bob, dave_again], vec![]).await;
+}
+
+/// Fault 19.
+async fn nodes_that_are_all_cut_off_go_on_by_themselves(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    for name in ["Alice", "Bob"] {
+        house.line_of(name).cuts();
+    }
+    for name in ["Alice", "Bob"] {
+        house.node_of(name).counts("signal_backplane_up", |up| up == 0.0).await;
+        for path in ["/live", "/ready"] {
+            assert_eq!(
+                Browser::at(house.node_of(name).ops).get(path).await.status,
+                200,
+                "{path} of {name}'s"
+            );
+        }
+    }
+    ledger.talk(&mut [&mut alice, &mut bob], LEASE - FENCE).await;
+    for name in ["Alice", "Bob"] {
+        house.line_of(name).passes();
+    }
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(2)).await;
+    nothing_shows(house, alice, bob, ledger).await;
+}
