@@ -7,10 +7,11 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::chance::Map;
 use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
@@ -82,14 +83,14 @@ pub struct Hub {
     me: NodeId,
     bounds: Bounds,
     patience: Patience,
-    rooms: HashMap<RoomId, Room>,
+    rooms: Map<RoomId, Room>,
     seats: u64,
 }
 
 impl Hub {
     /// A node without peers.
     pub fn new(me: NodeId, bounds: Bounds, patience: Patience) -> Self {
-        Self { me, bounds, patience, rooms: HashMap::new(), seats: 0 }
+        Self { me, bounds, patience, rooms: Map::default(), seats: 0 }
     }
 
     /// The room, if one of this node's peers is in it.

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod backplane;
+pub mod chance;
 pub mod dialect;
 pub mod goodbye;
 pub mod http;

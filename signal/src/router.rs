@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
+use crate::chance;
 use crate::dialect::{self, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
@@ -171,7 +172,7 @@ impl Router {
 
     /// A sign of life that was no frame: a pong.
     pub fn heard(&self, speaker: &Speaker) -> Result<(), Goodbye> {
-        self.hub.lock().heard(speaker, Instant::now()).map(|_| ())
+        self.hub.lock().heard(speaker, chance::now()).map(|_| ())
     }
 
     /// Answers the speaker. One who does not read the answers to its own questions is sent away.

@@ -1,10 +1,11 @@
 //! A room as this node knows it: who is in it, and on which node.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::session::Session;
+use crate::chance::Map;
 use crate::dialect::Dialect;
 use crate::message::{Claim, Event, Frame, NodeId, PeerId, Profile, RoomId};
 
@@ -85,10 +86,10 @@ pub struct Room {
     /// What is spoken in it.
     pub dialect: &'static dyn Dialect,
     /// This node's own peers in it.
-    pub sessions: HashMap<PeerId, Session>,
+    pub sessions: Map<PeerId, Session>,
     version: u64,
     record: Record,
-    members: HashMap<PeerId, Member>,
+    members: Map<PeerId, Member>,
 }
 
 impl Room {
@@ -97,7 +98,7 @@ impl Room {
         let members = snapshot.members.into_iter().collect();
         Self {
             dialect,
-            sessions: HashMap::new(),
+            sessions: Map::default(),
             version: snapshot.version,
             record: snapshot.record,
             members,

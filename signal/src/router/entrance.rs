@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::{Router, Silence, millis};
 use crate::access::Pass;
 use crate::backplane::{Change, Changed, Creation, Entry, Envelope, Refusal};
+use crate::chance;
 use crate::dialect::{self, Away, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
@@ -128,7 +129,7 @@ impl Router {
         }
         let mut silence = BTreeMap::new();
         if let Some(here) = by_node.remove(self.backplane.node()) {
-            silence.extend(self.hub.lock().silence(room, &here, Instant::now()));
+            silence.extend(self.hub.lock().silence(room, &here, chance::now()));
         }
         let (ask, mut answers) = Ask::open(self, by_node.len().max(1));
         for (node, peers) in &by_node {
@@ -167,7 +168,7 @@ impl Router {
         let (is_new_here, seated, mut nodes) = {
             let mut hub = self.hub.lock();
             let is_new_here = hub.room(&pass.room).is_none();
-            let seated = hub.seat(dialect, &pass.room, &peer, snapshot, moved_from.is_some(), Instant::now());
+            let seated = hub.seat(dialect, &pass.room, &peer, snapshot, moved_from.is_some(), chance::now());
             (is_new_here, seated, hub.other_nodes(&pass.room))
         };
         // The node that had it may have nobody else in this room.
@@ -211,7 +212,7 @@ impl Router {
 
     /// Ends a membership whose time is over, unless it was heard of meanwhile.
     pub(super) async fn remove(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim) {
-        let Some(said_bye) = self.hub.lock().is_to_leave(room, peer, claim, Instant::now()) else { return };
+        let Some(said_bye) = self.hub.lock().is_to_leave(room, peer, claim, chance::now()) else { return };
         let dialect = dialect::named(room.dialect()).filter(|_| said_bye);
         let frame = dialect.and_then(|dialect| dialect.encode(&Event::Left { peer, at: millis() }));
         self.leave(room, peer, claim, frame).await;
@@ -241,7 +242,7 @@ impl Router {
     ) {
         // The next tick tries again.
         let Ok(seen) = self.backplane.look(room, &[]).await else { return };
-        let holds = self.hub.lock().is_to_leave(room, peer, claim, Instant::now()).is_some();
+        let holds = self.hub.lock().is_to_leave(room, peer, claim, chance::now()).is_some();
         match seen.filter(|_| holds) {
             Some(seen) if seen.member(peer).is_none() => {
                 self.left(room, peer, seen.version, frame, removed(room), Goodbye::Removed);

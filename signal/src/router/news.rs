@@ -1,13 +1,14 @@
 //! What other nodes say, and what becomes of this node's peers by it.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
 use super::Router;
 use crate::backplane::{Changed, Creation, Entry, Envelope, Notice, Refusal};
+use crate::chance;
 use crate::dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Letter, Read};
@@ -57,7 +58,7 @@ impl Router {
                 }
             }
             Envelope::AskSilence { ask, room, peers } => {
-                let silence = self.hub.lock().silence(&room, &peers, Instant::now());
+                let silence = self.hub.lock().silence(&room, &peers, chance::now());
                 let millis = |silence: Duration| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
                 let silence = silence.into_iter().map(|(peer, silence)| (peer, millis(silence))).collect();
                 let _ = self.backplane.carry(from_node, Envelope::Silence { ask, silence });
@@ -72,7 +73,7 @@ impl Router {
 
     /// The other node's part of the way, and the way between, as if this node had read the frame itself.
     pub(super) fn read_elsewhere(&self, spent: Duration) -> Read {
-        let now = Instant::now();
+        let now = chance::now();
         Read {
             at: now.checked_sub(spent + self.backplane.numbers().round_trip).unwrap_or(now),
             elsewhere: true,
@@ -163,7 +164,7 @@ impl Router {
         let is_new_here = {
             let mut hub = self.hub.lock();
             let is_new_here = hub.room(room).is_none();
-            hub.adopt(dialect, room, peer, snapshot, Instant::now());
+            hub.adopt(dialect, room, peer, snapshot, chance::now());
             is_new_here
         };
         self.publish_membership(room, version, peer, member);
@@ -229,9 +230,9 @@ impl Router {
         let (version, member) = (snapshot.version, snapshot.member(peer).cloned());
         if let Some(dialect) = dialect::named(room.dialect()) {
             let mut hub = self.hub.lock();
-            hub.adopt(dialect, room, peer, snapshot, Instant::now());
+            hub.adopt(dialect, room, peer, snapshot, chance::now());
             if elsewhere.is_some() {
-                hub.expect_hand_over(room, peer, Instant::now());
+                hub.expect_hand_over(room, peer, chance::now());
             }
         }
         self.publish_membership(room, version, peer, member);

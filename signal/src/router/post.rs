@@ -10,6 +10,7 @@ use super::Router;
 use super::receipts::GATHER;
 use super::ways::{Address, Found, Placed, Refused};
 use crate::backplane::{Delivery, DeliveryToAll, Envelope};
+use crate::chance;
 use crate::dialect::{self, Dialect};
 use crate::hub::mailbox::{Left, Letter, Mark, Read};
 use crate::hub::{Place, Put};
@@ -38,7 +39,7 @@ impl Router {
     }
 
     fn tell_everyone(&self, room: &RoomId, letter: &Letter, read: Instant) {
-        let (now, spent) = (Instant::now(), read.elapsed());
+        let (now, spent) = (chance::now(), chance::since(read));
         let mut refused = Refused::new();
         let delivery =
             |to: PeerId| Delivery { room: room.clone(), to, letter: letter.clone(), spent: Duration::ZERO };
@@ -100,13 +101,13 @@ impl Router {
     }
 
     fn send(&self, node: Option<&NodeId>, delivery: Delivery) {
-        let sent = self.ways.lock().send(node, delivery, Instant::now(), &*self.backplane);
+        let sent = self.ways.lock().send(node, delivery, chance::now(), &*self.backplane);
         self.refuse(sent.err().into_iter().collect());
         self.stir();
     }
 
     fn wait(&self, delivery: Delivery) {
-        let now = Instant::now();
+        let now = chance::now();
         let waits = self.ways.lock().wait(delivery, now, now);
         self.refuse(waits.err().into_iter().collect());
         self.stir();
@@ -137,7 +138,7 @@ impl Router {
         for letter in letters {
             match &letter.mark {
                 Some(mark) if mark.node == *me => {
-                    self.ways.lock().settled([mark.number], Instant::now());
+                    self.ways.lock().settled([mark.number], chance::now());
                     letter.mark = None;
                 }
                 Some(mark) if mark.node != *from => {
@@ -159,7 +160,7 @@ impl Router {
         node: &NodeId,
         last: bool,
     ) {
-        let (now, backplane) = (Instant::now(), &*self.backplane);
+        let (now, backplane) = (chance::now(), &*self.backplane);
         let refused = self.ways.lock().hand_over(node, (room, peer), held, last, now, backplane);
         self.refuse(refused);
         self.stir();
@@ -176,7 +177,7 @@ impl Router {
     pub(super) fn moved(&self, room: &RoomId, peer: &PeerId, node: &NodeId) {
         let mut ways = self.ways.lock();
         if ways.lead_to(room, peer) {
-            ways.moved(&(room.clone(), peer.clone()), node, Instant::now());
+            ways.moved(&(room.clone(), peer.clone()), node, chance::now());
             drop(ways);
             self.stir();
         }
@@ -184,7 +185,7 @@ impl Router {
 
     /// `node` is gone: what it has not settled is looked after.
     pub(super) fn lost(&self, node: &NodeId) {
-        self.ways.lock().lost(node, self.backplane.take_back(node), Instant::now());
+        self.ways.lock().lost(node, self.backplane.take_back(node), chance::now());
         self.stir();
     }
 
@@ -192,8 +193,8 @@ impl Router {
     pub(super) fn accounted_for(&self, numbers: Vec<u64>, by: Option<&NodeId>) {
         let mut ways = self.ways.lock();
         match by {
-            Some(node) => ways.held(node, numbers, Instant::now()),
-            None => ways.settled(numbers, Instant::now()),
+            Some(node) => ways.held(node, numbers, chance::now()),
+            None => ways.settled(numbers, chance::now()),
         }
         drop(ways);
         self.stir();
@@ -250,7 +251,7 @@ impl Router {
 
     /// This node stops: nobody is looked for any longer.
     pub(super) fn give_up_waiting(&self) {
-        let given_up = self.ways.lock().give_up(Instant::now());
+        let given_up = self.ways.lock().give_up(chance::now());
         self.refuse(given_up.into_iter().map(|delivery| (delivery, Undelivered::Unreachable)).collect());
     }
 
@@ -280,7 +281,7 @@ impl Router {
             Put::Full(_) => Placed::Full,
             Put::On(..) | Put::Nowhere(_) => Placed::Gone,
         };
-        let (now, backplane) = (Instant::now(), &*self.backplane);
+        let (now, backplane) = (chance::now(), &*self.backplane);
         let refused = self.ways.lock().found(address, &found, Duration::ZERO, now, backplane, put);
         self.refuse(refused);
         self.stir();
@@ -292,7 +293,7 @@ pub(super) async fn seek(router: Weak<Router>) {
     while let Some(strong) = router.upgrade() {
         let (due, next) = {
             let mut ways = strong.ways.lock();
-            (ways.due(Instant::now()), ways.next_due())
+            (ways.due(chance::now()), ways.next_due())
         };
         for address in due {
             let router = strong.clone();

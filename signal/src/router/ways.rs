@@ -9,10 +9,11 @@
 //! settled went to that node, or are known to have come there in other ways. Else it waits, until the older ones are
 //! settled, or come back, or turn up there.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::backplane::{Backplane, Delivery, DeliveryToAll, Envelope};
+use crate::chance::Map;
 use crate::hub::mailbox::{Letter, Mark};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
 
@@ -62,14 +63,14 @@ pub(super) enum Placed {
 #[derive(Debug)]
 pub(super) struct Ways {
     me: NodeId,
-    rooms: HashMap<RoomId, HashMap<PeerId, Way>>,
+    rooms: Map<RoomId, Map<PeerId, Way>>,
     copies: BTreeMap<u64, Kept>,
     /// The newest copy's number.
     last: u64,
     letters: usize,
     bytes: usize,
     /// For whom something waits, and when to look for them next.
-    sought: HashMap<Address, Instant>,
+    sought: Map<Address, Instant>,
 }
 
 /// The way to one peer, as long as anything is on it.
@@ -95,7 +96,7 @@ struct Kept {
 impl Ways {
     /// Nothing is under way.
     pub(super) fn new(me: NodeId) -> Self {
-        let (rooms, copies, sought) = (HashMap::new(), BTreeMap::new(), HashMap::new());
+        let (rooms, copies, sought) = (Map::default(), BTreeMap::new(), Map::default());
         Self { me, rooms, copies, last: 0, letters: 0, bytes: 0, sought }
     }
 
@@ -391,7 +392,7 @@ impl Ways {
     /// Everything that waits: nobody is looked for any longer.
     pub(super) fn give_up(&mut self, now: Instant) -> Vec<Delivery> {
         self.sought.clear();
-        let waits = |(room, ways): (&RoomId, &HashMap<PeerId, Way>)| {
+        let waits = |(room, ways): (&RoomId, &Map<PeerId, Way>)| {
             ways.keys().map(|peer| (room.clone(), peer.clone())).collect::<Vec<_>>()
         };
         let addresses: Vec<Address> = self.rooms.iter().flat_map(waits).collect();
