@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
 use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
@@ -221,7 +222,9 @@ impl Hub {
     /// The speaker's own session, as long as its connection holds the peer.
     pub fn session(&mut self, speaker: &Speaker) -> Result<&mut Session, Goodbye> {
         let session = self.session_mut(&speaker.room, &speaker.peer);
-        session.filter(|session| session.seat == Some(speaker.seat)).ok_or(Goodbye::Replaced)
+        session
+            .filter(|session| session.seat == Some(speaker.seat) || is_broken(Breakage::OldSeatBelieved))
+            .ok_or(Goodbye::Replaced)
     }
 
     /// A sign of life from the speaker; whether this is its first word in the room.

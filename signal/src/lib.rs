@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod backplane;
+pub(crate) mod breakage;
 pub mod chance;
 pub mod dialect;
 pub mod goodbye;
@@ -13,4 +14,6 @@ pub mod metrics;
 pub mod node;
 pub mod router;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 pub mod socket;

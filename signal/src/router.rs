@@ -9,6 +9,8 @@
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
 mod entrance;
+#[cfg(test)]
+mod inspection;
 mod news;
 mod post;
 mod receipts;

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::Envelope;
+use crate::breakage::{Breakage, is_broken};
 use crate::message::{NodeId, Undelivered};
 
 /// Envelopes that may be kept by one link, waiting or unacknowledged.
@@ -299,9 +300,14 @@ impl Outgoing {
 
     fn published(&mut self, end: u64, now: Instant) {
         self.next = self.next.max(end);
-        if self.next > self.first && self.go_back_at.is_none() {
-            self.go_back_at = Some(now + self.patience);
+        if self.go_back_at.is_none() {
+            self.go_back_at = self.due_again(now);
         }
+    }
+
+    /// When what was published goes again without a word from the other end, if anything was.
+    fn due_again(&self, now: Instant) -> Option<Instant> {
+        (self.next > self.first && !is_broken(Breakage::NoRepeatOfTail)).then(|| now + self.patience)
     }
 
     fn acknowledged(&mut self, ack: Ack, now: Instant) {
@@ -323,7 +329,7 @@ impl Outgoing {
             self.first = ack.newest + 1;
             self.next = self.next.max(self.first);
             self.patience = GO_BACK.0;
-            self.go_back_at = (self.next > self.first).then_some(now + self.patience);
+            self.go_back_at = self.due_again(now);
         }
         if ack.missing && self.deaf_until.is_none_or(|until| until <= now) {
             self.go_back(now);
@@ -385,7 +391,10 @@ impl Incoming {
 
     fn acknowledge(&mut self) -> Option<Ack> {
         self.ack_at = None;
-        let Self { stream, newest, missing, .. } = *self;
+        let Self { stream, mut newest, missing, .. } = *self;
+        if is_broken(Breakage::AckBeforeDelivery) {
+            newest += u64::from(missing);
+        }
         (stream > 0).then_some(Ack { stream, newest, missing })
     }
 }

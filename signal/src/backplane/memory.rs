@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use super::{
     Backplane, Change, Entry, Envelope, Lifetimes, Listing, MAX_LISTED, Notice, Numbers, Refusal, Wait,
 };
+use crate::breakage::{Breakage, is_broken};
+use crate::chance;
 use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
 
@@ -64,6 +66,35 @@ impl Bus {
         let (sender, notices) = mpsc::channel(INBOX);
         self.shared.lock().inboxes.insert(node.clone(), sender);
         (Memory { node, bus: self.clone() }, notices)
+    }
+
+    /// Moves a peer from `from`, which has it by `claim`, to `to`, where it is away; `None` if somebody else has it by
+    /// now.
+    #[cfg(test)]
+    pub(crate) fn adopt(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        (from, claim): (&NodeId, Claim),
+        to: &NodeId,
+    ) -> Option<Snapshot> {
+        self.shared.lock().rooms.get_mut(room)?.adopt(peer, (from, claim), to)
+    }
+
+    /// Every membership that there is, by room and peer.
+    #[cfg(test)]
+    pub(crate) fn members(&self) -> BTreeMap<(RoomId, PeerId), Member> {
+        let shared = self.shared.lock();
+        let members = shared.rooms.iter().flat_map(|(room, kept)| {
+            kept.members.iter().map(|(peer, member)| ((room.clone(), peer.clone()), member.clone()))
+        });
+        members.collect()
+    }
+
+    /// Forgets everything.
+    #[cfg(test)]
+    pub(crate) fn wipe(&self) {
+        self.shared.lock().rooms.clear();
     }
 }
 
@@ -125,12 +156,12 @@ impl Kept {
             record,
             members: HashMap::new(),
             gone: HashMap::new(),
-            empty_since: Some(Instant::now()),
+            empty_since: Some(chance::now()),
         }
     }
 
     fn is_over(&self, lifetimes: &Lifetimes) -> bool {
-        self.empty_since.is_some_and(|since| since.elapsed() >= lifetimes.empty_room)
+        self.empty_since.is_some_and(|since| chance::since(since) >= lifetimes.empty_room)
     }
 
     fn join(&mut self, node: &NodeId, entry: Entry) -> Result<Snapshot, Refusal> {
@@ -166,6 +197,16 @@ impl Kept {
         Ok(self.snapshot(&[]))
     }
 
+    fn adopt(&mut self, peer: &PeerId, held_by: (&NodeId, Claim), heir: &NodeId) -> Option<Snapshot> {
+        let is_held = |held: &&mut Member| {
+            is_broken(Breakage::AdoptionWithoutComparison) || (&held.node, held.claim) == held_by
+        };
+        let held = self.members.get_mut(peer).filter(is_held)?;
+        self.version += 1;
+        *held = Member { node: heir.clone(), claim: Claim(self.version), away: true, ..held.clone() };
+        Some(self.snapshot(&[]))
+    }
+
     /// The membership that `claim` holds, for a change of the room.
     fn held(&mut self, peer: &PeerId, claim: Claim) -> Result<&mut Member, Refusal> {
         let member = self.members.get_mut(peer).filter(|member| member.claim == claim);
@@ -176,13 +217,13 @@ impl Kept {
 
     fn remember_gone(&mut self, peer: PeerId, lasts: Duration) {
         if self.gone.len() >= MAX_GONE {
-            self.gone.retain(|_, since| since.elapsed() < lasts);
+            self.gone.retain(|_, since| chance::since(*since) < lasts);
             let oldest = self.gone.iter().min_by_key(|(_, since)| **since).map(|(peer, _)| peer.clone());
             if let Some(oldest) = oldest.filter(|_| self.gone.len() >= MAX_GONE) {
                 self.gone.remove(&oldest);
             }
         }
-        self.gone.insert(peer, Instant::now());
+        self.gone.insert(peer, chance::now());
     }
 
     fn snapshot(&self, asked: &[PeerId]) -> Snapshot {
@@ -268,7 +309,7 @@ impl Backplane for Memory {
             kept.members.remove(peer);
             kept.remember_gone(peer.clone(), self.bus.lifetimes.gone);
             if kept.members.is_empty() {
-                kept.empty_since = Some(Instant::now());
+                kept.empty_since = Some(chance::now());
             }
             Ok(kept.version)
         }))
@@ -306,16 +347,12 @@ impl Shared {
         }
         let Some((heir, inbox)) = self.inboxes.iter().next() else { return };
         for (room, kept) in &mut self.rooms {
-            let orphans: Vec<_> = kept.members.iter().filter(|(_, member)| member.node == *node).collect();
-            let orphans: Vec<PeerId> = orphans.into_iter().map(|(peer, _)| peer.clone()).collect();
-            for peer in orphans {
-                kept.version += 1;
-                let claim = Claim(kept.version);
-                if let Some(member) = kept.members.get_mut(&peer) {
-                    *member = Member { node: heir.clone(), claim, away: true, ..member.clone() };
+            let orphans = kept.members.iter().filter(|(_, member)| member.node == *node);
+            let orphans: Vec<_> = orphans.map(|(peer, member)| (peer.clone(), member.claim)).collect();
+            for (peer, claim) in orphans {
+                if let Some(snapshot) = kept.adopt(&peer, (node, claim), heir) {
+                    let _ = inbox.try_send(Notice::Adopted { room: room.clone(), peer, snapshot });
                 }
-                let snapshot = kept.snapshot(&[]);
-                let _ = inbox.try_send(Notice::Adopted { room: room.clone(), peer, snapshot });
             }
         }
     }

@@ -1,0 +1,105 @@
+//! A cluster under everything that can happen to it, thousands of times.
+//!
+//! A schedule is made of a seed: who comes, speaks, leaves, and what fails meanwhile. It is played with real routers, hubs,
+//! mailboxes and links, on a bus and a directory of which chance decides what they lose, repeat and delay, in a time that
+//! only passes when nobody has anything to do. When nothing more goes wrong and all has come to rest, the promise is
+//! checked ([`ledger::Rule`]). A schedule that breaks it is made as short as it can be, and told.
+//!
+//! - `SIMULATION_SEED=7 cargo test -p signal --lib simulation` plays one, and tells it.
+//! - `SIMULATION_SCHEDULES=1000000` plays so many.
+
+mod known;
+mod ledger;
+mod peer;
+mod plane;
+mod schedule;
+mod shrink;
+mod stage;
+mod world;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use ledger::{Fault, Rule};
+use schedule::Schedule;
+use shrink::{shrink, tell};
+use stage::play;
+
+use crate::breakage::{Breakage, breaking};
+
+/// So many schedules are played if nobody says how many.
+const SCHEDULES: u64 = 10_000;
+
+/// What is wrong with which seeds.
+type Faults = BTreeMap<u64, Vec<Fault>>;
+
+/// A number that the environment gives.
+fn given(name: &str) -> Option<u64> {
+    env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a number")))
+}
+
+/// Plays the schedules of `seeds` on all cores, until one fails if `once`.
+fn play_all(seeds: std::ops::Range<u64>, breakage: Option<Breakage>, once: bool) -> Faults {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut faults = Faults::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || (once && !faults.is_empty()) {
+                return faults;
+            }
+            let found = play(&Schedule::of(seed), false).faults;
+            if !found.is_empty() {
+                faults.insert(seed, found);
+                if once {
+                    next.store(seeds.end, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(|| breaking(breakage, work))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+/// The story of a failing seed, as short as it can be.
+fn story_of(seed: u64, rule: Rule) -> String {
+    let schedule = shrink(Schedule::of(seed), rule);
+    format!("seed {seed}, {} nodes, {} peers:\n{}", schedule.nodes, schedule.peers, tell(&schedule))
+}
+
+#[test]
+fn whatever_happens_the_promise_is_kept() {
+    let seed = given("SIMULATION_SEED");
+    let count = given("SIMULATION_SCHEDULES").unwrap_or(if seed.is_some() { 1 } else { SCHEDULES });
+    let first = seed.unwrap_or(0);
+    let faults = play_all(first..first + count, None, false);
+    let mut broken: BTreeMap<Rule, Vec<u64>> = BTreeMap::new();
+    for (seed, faults) in &faults {
+        for fault in faults {
+            let seeds = broken.entry(fault.rule).or_default();
+            if seeds.last() != Some(seed) {
+                seeds.push(*seed);
+            }
+        }
+    }
+    for (rule, seeds) in &broken {
+        println!("{rule:?} is broken by {} of {count}: {:?} …\n", seeds.len(), &seeds[..seeds.len().min(20)]);
+        println!("{}", story_of(seeds[0], *rule));
+    }
+    assert!(broken.is_empty(), "of {count} schedules {} break the promise", faults.len());
+}
+
+#[test]
+fn a_seed_is_one_story() {
+    for seed in 0..20 {
+        let schedule = Schedule::of(seed);
+        assert_eq!(tell(&schedule), tell(&schedule), "seed {seed}");
+    }
+}

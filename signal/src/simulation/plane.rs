@@ -1,0 +1,630 @@
+//! The backplane of a simulated node: real links and the real rule of leases, on the world's Redis and bus.
+//!
+//! It follows `backplane/redis` step by step: what is asked there in one command is asked here in one, and what may be lost
+//! there may be lost here.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use rand::RngExt;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout_at};
+
+use super::world::{Beat, Facts, LEASE, World};
+use crate::backplane::link::{Batch, Link};
+use crate::backplane::memory::Memory;
+use crate::backplane::pulse::{LeaseEnd, Pulse, Terms};
+use crate::backplane::{
+    Backplane, Change, Creation, Entry, Envelope, Listing, Notice, Numbers, Refusal, Wait,
+};
+use crate::chance;
+use crate::hub::room::{Record, Snapshot};
+use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
+
+const HEARTBEAT: Duration = Duration::from_millis(2_500);
+const TERMS: Terms = Terms { lease: LEASE, fence: Duration::from_secs(7) };
+/// A frame that nobody heard goes again after this time.
+const REPEAT: Duration = Duration::from_millis(100);
+/// A link without work looks this often whether its node still lives; a closed one is forgotten after this time.
+const IDLE: Duration = Duration::from_secs(60);
+const FLUSH: Duration = Duration::from_secs(5);
+/// Attempts to take over one peer.
+const ADOPTION_TRIES: usize = 5;
+
+/// The backplane of one node.
+pub(super) struct Plane {
+    pub(super) me: NodeId,
+    this: Weak<Self>,
+    world: Arc<World>,
+    memory: Memory,
+    notices: mpsc::Sender<Notice>,
+    frames: mpsc::UnboundedSender<Vec<u8>>,
+    left: mpsc::UnboundedSender<NodeId>,
+    lines: Mutex<BTreeMap<NodeId, Arc<Line>>>,
+    streams: AtomicU64,
+    pulse: Mutex<Pulse>,
+    epoch: Mutex<Option<u64>>,
+    /// It reaches Redis again.
+    connected: Notify,
+    standing: Mutex<Standing>,
+    woken: Notify,
+}
+
+/// Whether a node does anything at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    frozen_until: Duration,
+    dead: bool,
+    leaving: bool,
+}
+
+/// This node's end of the streams between it and another one.
+struct Line {
+    link: Mutex<Link>,
+    stirred: Notify,
+}
+
+/// What this node was told when it registered.
+#[derive(Default)]
+struct Registration {
+    life: Option<u64>,
+    epoch: Option<u64>,
+    forgotten: bool,
+}
+
+/// The claim that a command has got, as soon as it has been carried out.
+type Hold = Arc<Mutex<Option<Claim>>>;
+
+impl Plane {
+    pub(super) fn start(world: &Arc<World>, me: NodeId) -> (Arc<Self>, mpsc::Receiver<Notice>) {
+        let (notices, told) = mpsc::channel(1_024);
+        let (frames, inbox) = mpsc::unbounded_channel();
+        let (left, leaving) = mpsc::unbounded_channel();
+        let plane = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            world: world.clone(),
+            memory: world.directory.connect(me.clone()).0,
+            me,
+            notices,
+            frames,
+            left,
+            lines: Mutex::default(),
+            streams: AtomicU64::new(0),
+            pulse: Mutex::new(Pulse::new(TERMS)),
+            epoch: Mutex::default(),
+            connected: Notify::new(),
+            standing: Mutex::default(),
+            woken: Notify::new(),
+        });
+        world.lives(&plane);
+        tokio::spawn(plane.clone().keep_taking(inbox));
+        tokio::spawn(plane.clone().keep_lease());
+        tokio::spawn(plane.clone().keep_reaping(leaving));
+        (plane, told)
+    }
+
+    /// Nothing is done by this node any more, and nobody is told.
+    pub(super) fn dies(&self) {
+        self.standing.lock().dead = true;
+        self.world.dies(&self.me);
+    }
+
+    pub(super) fn freezes(&self, until: Duration) {
+        self.standing.lock().frozen_until = until;
+        let this = self.this.clone();
+        self.world.at(until, move |_| {
+            if let Some(this) = this.upgrade() {
+                this.woken.notify_waiters();
+            }
+        });
+    }
+
+    pub(super) fn is_awake(&self) -> bool {
+        let standing = *self.standing.lock();
+        !standing.dead && standing.frozen_until <= self.world.now()
+    }
+
+    /// Goes on when the node does; never, if it is dead.
+    pub(super) async fn awake(&self) {
+        loop {
+            let woken = self.woken.notified();
+            if self.is_awake() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    pub(super) fn hears(&self, frame: Vec<u8>) {
+        let _ = self.frames.send(frame);
+    }
+
+    pub(super) fn hears_of_leaving(&self, node: NodeId) {
+        let _ = self.left.send(node);
+    }
+
+    /// What was published while there was no connection was not heard.
+    pub(super) fn is_connected_again(&self) {
+        let lines: Vec<_> = self.lines.lock().values().cloned().collect();
+        for line in lines {
+            line.link.lock().was_deaf(chance::now());
+            line.stirred.notify_one();
+        }
+        self.connected.notify_one();
+    }
+
+    /// How many envelopes wait on each link, or are not acknowledged.
+    pub(super) fn backlogs(&self) -> BTreeMap<NodeId, usize> {
+        let lines = self.lines.lock();
+        lines.iter().map(|(to, line)| (to.clone(), line.link.lock().backlog())).collect()
+    }
+
+    fn backlog(&self) -> usize {
+        self.backlogs().values().sum()
+    }
+
+    fn may_claim(&self) -> Option<LeaseEnd> {
+        self.pulse.lock().may_claim(chance::now())
+    }
+
+    fn may_judge(&self) -> bool {
+        self.pulse.lock().may_judge(chance::now())
+    }
+
+    /// One command to Redis.
+    async fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Facts, Duration) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.awake().await;
+        let answer = self.world.ask(&self.me, act).await;
+        self.awake().await;
+        answer
+    }
+
+    /// One command that changes the directory, if this node may; without an answer in time, `Err`.
+    async fn change_directory<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Memory) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<Result<T, Refusal>, Refusal> {
+        let end = self.may_claim().ok_or(Refusal::Unavailable)?;
+        let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
+        self.ask(
+            move |_, now| {
+                if now.as_millis() >= end.0.into() { Err(Refusal::Unavailable) } else { act(&this.memory) }
+            },
+        )
+        .await
+    }
+
+    async fn join_now(&self, room: RoomId, mut entry: Entry) -> Result<Snapshot, Refusal> {
+        let hold = Hold::default();
+        let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
+        let mut unsettled = Unsettled(Some((this, room.clone(), entry.peer.clone(), hold.clone())));
+        let epoch = *self.epoch.lock();
+        let lost = matches!(entry.create, Creation::ByEntering(_))
+            && self.ask(move |facts, now| facts.has_lost_everything(epoch, now)).await?;
+        if lost {
+            entry.create = Creation::Never;
+        }
+        let join = move |memory: &Memory| {
+            let peer = entry.peer.clone();
+            let snapshot = at_once(memory.join(&room, entry))?;
+            *hold.lock() = snapshot.member(&peer).map(|member| member.claim);
+            Ok(snapshot)
+        };
+        let joined = self.change_directory(join).await?;
+        unsettled.0 = None;
+        joined.map_err(
+            |refusal| if lost && refusal == Refusal::NoRoom { Refusal::Unavailable } else { refusal },
+        )
+    }
+
+    /// Takes over a peer that `from` has by that claim, and tells this node so; `false` if somebody else has it by now.
+    async fn adopt(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        from: &NodeId,
+        claim: Option<Claim>,
+    ) -> Result<bool, Refusal> {
+        let ours = Hold::default();
+        let mut taken = self.take_over(room, peer, (from, claim), &ours).await;
+        for _ in 1..ADOPTION_TRIES {
+            if taken.is_ok() {
+                break;
+            }
+            taken = self.take_over(room, peer, (from, claim), &ours).await;
+        }
+        let Some(snapshot) = taken? else { return Ok(false) };
+        self.world.note(|| format!("node {} takes over {peer}, whom {from} had", self.me));
+        let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
+        let _ = self.notices.send(adopted).await;
+        Ok(true)
+    }
+
+    async fn take_over(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        (from, claim): (&NodeId, Option<Claim>),
+        ours: &Hold,
+    ) -> Result<Option<Snapshot>, Refusal> {
+        let (room, peer, from, ours) = (room.clone(), peer.clone(), from.clone(), ours.clone());
+        let (world, me) = (self.world.clone(), self.me.clone());
+        let adopt = move |memory: &Memory| {
+            let Some(seen) = at_once(memory.look(&room, &[]))? else { return Ok(None) };
+            let Some(held) = seen.member(&peer) else { return Ok(None) };
+            if held.node == me && Some(held.claim) == *ours.lock() {
+                return Ok(Some(seen));
+            }
+            let held_by = match claim {
+                Some(claim) => (&from, claim),
+                None => return Ok(None),
+            };
+            let taken = world.directory.adopt(&room, &peer, held_by, &me);
+            *ours.lock() = taken.as_ref().and_then(|seen| seen.member(&peer)).map(|member| member.claim);
+            Ok(taken)
+        };
+        self.change_directory(adopt).await?
+    }
+
+    async fn leave_cluster(&self) -> Result<(), Refusal> {
+        let by = self.world.instant(self.world.now() + FLUSH);
+        while self.backlog() > 0 && tokio::time::Instant::now() < by {
+            sleep(Duration::from_millis(50)).await;
+        }
+        let lines: Vec<_> = self.lines.lock().iter().map(|(to, line)| (to.clone(), line.clone())).collect();
+        for (to, line) in lines {
+            self.give_back(&to, &line).await;
+        }
+        self.standing.lock().leaving = true;
+        self.pulse.lock().stop();
+        let (me, world) = (self.me.clone(), self.world.clone());
+        let resigned = self.ask(move |facts, now| {
+            facts.resign(&me);
+            world.at(now, move |world| world.tell_of_leaving(&me));
+        });
+        resigned.await
+    }
+}
+
+/// The lease.
+impl Plane {
+    async fn keep_lease(self: Arc<Self>) {
+        let mut registration = Registration::default();
+        loop {
+            self.awake().await;
+            if self.standing.lock().leaving {
+                return;
+            }
+            let began = chance::now();
+            if let Ok(Some(end)) = self.heartbeat(&mut registration).await {
+                self.pulse.lock().renewed(began, end);
+            }
+            let next = self.world.instant(self.world.now() + HEARTBEAT);
+            let _ = timeout_at(next, self.connected.notified()).await;
+        }
+    }
+
+    async fn heartbeat(&self, registration: &mut Registration) -> Result<Option<LeaseEnd>, Refusal> {
+        let Some(end) = self.beat(registration).await? else { return Ok(None) };
+        let me = self.me.clone();
+        let (known, epoch) = self.ask(move |facts, _| (facts.nodes.contains(&me), facts.epoch)).await?;
+        if registration.epoch.is_some() && epoch != registration.epoch {
+            registration.forgotten = true;
+            self.ask(|facts, now| facts.is_lost(now)).await?;
+        }
+        registration.forgotten |= registration.epoch.is_some() && !known;
+        if registration.epoch.is_none() || registration.forgotten {
+            self.register(registration).await?;
+        }
+        Ok(Some(end))
+    }
+
+    async fn beat(&self, registration: &mut Registration) -> Result<Option<LeaseEnd>, Refusal> {
+        loop {
+            let (me, begins) = (self.me.clone(), registration.life.is_none());
+            let life =
+                registration.life.unwrap_or_else(|| self.world.chance("lives", |chance| chance.random()));
+            match self.ask(move |facts, now| facts.beat(&me, (life, begins), now)).await? {
+                Beat::Alive(end) => {
+                    registration.life = Some(life);
+                    return Ok(Some(end));
+                }
+                Beat::Forgotten => registration.is_over(),
+                Beat::BeingReaped => {
+                    registration.is_over();
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    async fn register(&self, registration: &mut Registration) -> Result<(), Refusal> {
+        let me = self.me.clone();
+        let epoch = self.ask(move |facts, _| facts.register(&me)).await?;
+        *self.epoch.lock() = Some(epoch);
+        registration.epoch = Some(epoch);
+        if registration.forgotten && self.notices.try_send(Notice::Forgotten).is_ok() {
+            self.world.note(|| format!("node {} finds that it was forgotten", self.me));
+            registration.forgotten = false;
+            self.pulse.lock().stop();
+        }
+        Ok(())
+    }
+}
+
+impl Registration {
+    fn is_over(&mut self) {
+        self.life = None;
+        self.forgotten |= self.epoch.is_some();
+    }
+}
+
+/// Those who are dead.
+impl Plane {
+    async fn keep_reaping(self: Arc<Self>, mut left: mpsc::UnboundedReceiver<NodeId>) {
+        loop {
+            let pause = self.world.chance(self.me.as_str(), |chance| chance.random_range(0.8..1.2));
+            let next = self.world.instant(self.world.now() + HEARTBEAT.mul_f64(pause));
+            let candidate = timeout_at(next, left.recv()).await.ok().flatten();
+            self.awake().await;
+            if self.standing.lock().leaving {
+                return;
+            }
+            let _ = self.reap_the_dead(candidate).await;
+        }
+    }
+
+    async fn reap_the_dead(&self, said_so: Option<NodeId>) -> Result<(), Refusal> {
+        if said_so.is_none() && !self.may_judge() {
+            return Ok(());
+        }
+        let me = self.me.clone();
+        let dead = self.ask(move |facts, now| {
+            let others = facts.nodes.iter().filter(|node| **node != me && !facts.is_alive(node, now));
+            let others = others.filter(|node| said_so.as_ref().is_none_or(|candidate| candidate == *node));
+            others.cloned().collect::<Vec<_>>()
+        });
+        for node in dead.await? {
+            self.reap(&node).await?;
+        }
+        Ok(())
+    }
+
+    async fn reap(&self, dead: &NodeId) -> Result<(), Refusal> {
+        if !self.claim_reaping(dead).await? {
+            return Ok(());
+        }
+        let (world, node) = (self.world.clone(), dead.clone());
+        let index = self.ask(move |_, _| {
+            let members = world.directory.members().into_iter().filter(|(_, member)| member.node == node);
+            members.map(|(of, member)| (of, member.claim)).collect::<Vec<_>>()
+        });
+        let index = index.await?;
+        if !index.is_empty() && !self.claim_reaping(dead).await? {
+            return Ok(());
+        }
+        for ((room, peer), claim) in index {
+            self.adopt(&room, &peer, dead, Some(claim)).await?;
+        }
+        let (me, dead) = (self.me.clone(), dead.clone());
+        self.ask(move |facts, now| facts.bury(&dead, &me, now)).await
+    }
+
+    async fn claim_reaping(&self, dead: &NodeId) -> Result<bool, Refusal> {
+        let (me, dead) = (self.me.clone(), dead.clone());
+        self.ask(move |facts, now| facts.claim_reaping(&dead, &me, now)).await
+    }
+}
+
+/// A join without an answer may have happened: then the peer is this node's own, and away.
+struct Unsettled(Option<(Arc<Plane>, RoomId, PeerId, Hold)>);
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        let Some((plane, room, peer, hold)) = self.0.take() else { return };
+        // The world may be ending.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            loop {
+                let claim = *hold.lock();
+                if plane.adopt(&room, &peer, &plane.me, claim).await.is_ok() {
+                    break;
+                }
+                sleep(REPEAT).await;
+            }
+        });
+    }
+}
+
+/// What goes to other nodes, and what comes from them.
+impl Plane {
+    async fn keep_taking(self: Arc<Self>, mut inbox: mpsc::UnboundedReceiver<Vec<u8>>) {
+        while let Some(frame) = inbox.recv().await {
+            self.awake().await;
+            let Some(batch) = Batch::decode(&frame, &self.me) else { continue };
+            let from = batch.from().clone();
+            let line = self.line_to(&from);
+            let received = line.link.lock().receive(batch, chance::now());
+            line.stirred.notify_one();
+            for envelope in received.envelopes {
+                let _ = self.notices.send(Notice::Arrived { from: from.clone(), envelope }).await;
+            }
+        }
+    }
+
+    fn line_to(&self, to: &NodeId) -> Arc<Line> {
+        let mut lines = self.lines.lock();
+        if let Some(line) = lines.get(to) {
+            return line.clone();
+        }
+        let stream = (self.streams.fetch_add(1, Ordering::Relaxed) + 1) << 32;
+        let link = Link::new(self.me.clone(), to.clone(), stream);
+        let line = Arc::new(Line { link: Mutex::new(link), stirred: Notify::new() });
+        lines.insert(to.clone(), line.clone());
+        if let Some(this) = self.this.upgrade() {
+            tokio::spawn(this.keep_carrying(to.clone(), line.clone()));
+        }
+        line
+    }
+
+    async fn keep_carrying(self: Arc<Self>, to: NodeId, line: Arc<Line>) {
+        loop {
+            self.work(&to, &line).await;
+            self.give_back(&to, &line).await;
+            if !self.is_back(&to).await {
+                break;
+            }
+            line.link.lock().reopen();
+        }
+        self.lines.lock().remove(&to);
+    }
+
+    /// Carries what is pushed and acknowledges what comes, until the node is gone.
+    async fn work(&self, to: &NodeId, line: &Line) {
+        let mut repeated = 0;
+        loop {
+            self.awake().await;
+            let frame = line.link.lock().next_frame(chance::now());
+            let Some(frame) = frame else {
+                if !line.stirs().await && self.is_gone(to).await == Ok(true) {
+                    return;
+                }
+                continue;
+            };
+            self.awake().await;
+            let answer = self.world.publish(&self.me, to, frame).await;
+            self.awake().await;
+            let heard = matches!(answer, Ok(1..));
+            let again = {
+                let mut link = line.link.lock();
+                if heard {
+                    link.heard(chance::now());
+                } else {
+                    link.unheard(chance::now());
+                }
+                link.repeated_frames()
+            };
+            let in_doubt = answer == Ok(0) || again > repeated;
+            repeated = again;
+            if in_doubt && self.is_gone(to).await == Ok(true) {
+                return;
+            }
+            if !heard {
+                sleep(REPEAT).await;
+            }
+        }
+    }
+
+    async fn is_gone(&self, node: &NodeId) -> Result<bool, Refusal> {
+        let other = node.clone();
+        let lives = self.ask(move |facts, now| facts.is_alive(&other, now)).await?;
+        Ok(!lives && self.may_judge())
+    }
+
+    async fn give_back(&self, to: &NodeId, line: &Line) {
+        let left = line.link.lock().close();
+        self.world.note(|| format!("node {} has {} envelopes back that were for {to}", self.me, left.len()));
+        for envelope in left {
+            let _ = self.notices.send(Notice::Returned { to: to.clone(), envelope }).await;
+        }
+    }
+
+    async fn is_back(&self, to: &NodeId) -> bool {
+        let until = self.world.now() + IDLE;
+        while self.world.now() < until {
+            sleep(HEARTBEAT).await;
+            if self.is_gone(to).await == Ok(false) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Line {
+    async fn stirs(&self) -> bool {
+        let wake_at = self.link.lock().wake_at();
+        let idle = wake_at.is_none();
+        let wake_at = wake_at.unwrap_or_else(|| chance::now() + IDLE);
+        timeout_at(wake_at.into(), self.stirred.notified()).await.is_ok() || !idle
+    }
+}
+
+/// What memory answers without waiting.
+fn at_once<T>(answer: Wait<'_, T>) -> Result<T, Refusal> {
+    answer.now_or_never().unwrap_or(Err(Refusal::Unavailable))
+}
+
+impl Backplane for Plane {
+    fn node(&self) -> &NodeId {
+        &self.me
+    }
+
+    fn is_up(&self) -> bool {
+        self.may_claim().is_some()
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers { unsettled: self.backlog(), ..Numbers::default() }
+    }
+
+    fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()> {
+        let room = room.clone();
+        Box::pin(
+            async move { self.change_directory(move |memory| at_once(memory.make(&room, record))).await? },
+        )
+    }
+
+    fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>> {
+        let (room, asked) = (room.clone(), asked.to_vec());
+        Box::pin(async move {
+            self.may_claim().ok_or(Refusal::Unavailable)?;
+            let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
+            self.ask(move |_, _| at_once(this.memory.look(&room, &asked))).await?
+        })
+    }
+
+    fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>> {
+        self.memory.public_rooms(dialect)
+    }
+
+    fn join<'a>(&'a self, room: &'a RoomId, entry: Entry) -> Wait<'a, Snapshot> {
+        Box::pin(self.join_now(room.clone(), entry))
+    }
+
+    fn change<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        change: Change,
+    ) -> Wait<'a, u64> {
+        let (room, peer) = (room.clone(), peer.clone());
+        let change = move |memory: &Memory| at_once(memory.change(&room, &peer, claim, change));
+        Box::pin(async move { self.change_directory(change).await? })
+    }
+
+    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64> {
+        let (room, peer) = (room.clone(), peer.clone());
+        let leave = move |memory: &Memory| at_once(memory.leave(&room, &peer, claim));
+        Box::pin(async move { self.change_directory(leave).await? })
+    }
+
+    fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered> {
+        let line = self.line_to(to);
+        line.link.lock().push(&envelope)?;
+        line.stirred.notify_one();
+        Ok(())
+    }
+
+    fn close(&self) -> Wait<'_, ()> {
+        Box::pin(self.leave_cluster())
+    }
+}
