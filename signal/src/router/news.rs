@@ -12,7 +12,7 @@ use crate::chance;
 use crate::dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Letter, Read};
-use crate::hub::room::{Member, News, Snapshot};
+use crate::hub::room::{Member, News, Record, Snapshot};
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
 
 /// Follows the backplane's notices until it closes or the router is gone.
@@ -25,6 +25,12 @@ pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Not
 
 /// Peers that are claimed again at the same time.
 const CLAIMS_AT_ONCE: usize = 16;
+/// What a node knows of a peer of its own that the directory may have forgotten.
+struct Remembered {
+    member: Member,
+    record: Record,
+}
+
 /// A directory that did not answer is asked again after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -180,10 +186,16 @@ impl Router {
             let mut hub = self.hub.lock();
             let rooms: Vec<_> = hub.rooms().map(|(id, room)| (id.clone(), room.version())).collect();
             hub.forget_versions();
-            let peers: Vec<_> = hub.sessions().map(|(room, peer, _)| (room.clone(), peer.clone())).collect();
+            // All of them before the first is claimed: the room that it comes back to is without the others.
+            let peers = hub.sessions().filter_map(|(id, peer, _)| {
+                let room = hub.room(id)?;
+                let (member, record) = (room.member(peer)?.clone(), room.record().clone());
+                Some((id.clone(), peer.clone(), Remembered { member, record }))
+            });
+            let peers: Vec<_> = peers.collect();
             (rooms, peers)
         };
-        let claims = peers.into_iter().map(|(room, peer)| self.claim_until_answered(room, peer));
+        let claims = peers.into_iter().map(|(room, peer, was)| self.claim_until_answered(room, peer, was));
         stream::iter(claims).for_each_concurrent(CLAIMS_AT_ONCE, |claim| claim).await;
         for (id, version) in rooms {
             // In a directory that was lost a room that has not come as far as it was may not be whole yet.
@@ -196,9 +208,9 @@ impl Router {
 
     /// Claims a peer again, however long that takes. One that cannot be a member again is told, and sent away: when it
     /// comes back it hears why, and may be let in as one who is new.
-    async fn claim_until_answered(self: &Arc<Self>, room: RoomId, peer: PeerId) {
+    async fn claim_until_answered(self: &Arc<Self>, room: RoomId, peer: PeerId, was: Remembered) {
         loop {
-            match self.claim_again(&room, &peer).await {
+            match self.claim_again(&room, &peer, &was).await {
                 Ok(()) => return,
                 Err(Refusal::Unavailable) => tokio::time::sleep(LOOK_AGAIN).await,
                 // Somebody was faster; it may have been this node itself.
@@ -211,12 +223,16 @@ impl Router {
         }
     }
 
-    async fn claim_again(self: &Arc<Self>, room: &RoomId, peer: &PeerId) -> Result<(), Refusal> {
+    async fn claim_again(
+        self: &Arc<Self>,
+        room: &RoomId,
+        peer: &PeerId,
+        was: &Remembered,
+    ) -> Result<(), Refusal> {
         let seen = self.backplane.look(room, &[]).await?;
         let held = seen.as_ref().and_then(|seen| seen.member(peer)).cloned();
-        let Some((claim, entry)) = self.entry_again(room, peer, held.as_ref().map(|held| held.claim)) else {
-            return Ok(());
-        };
+        let over = held.as_ref().map(|held| held.claim);
+        let Some((claim, entry)) = self.entry_again(room, peer, over, was) else { return Ok(()) };
         let elsewhere = held.filter(|held| held.node != *self.backplane.node());
         if let (Some(held), Some(seen)) = (&elsewhere, seen)
             && (entry.away || (!held.away && held.claim > claim))
@@ -256,19 +272,23 @@ impl Router {
         }
     }
 
-    fn entry_again(&self, room: &RoomId, peer: &PeerId, over: Option<Claim>) -> Option<(Claim, Entry)> {
+    fn entry_again(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        over: Option<Claim>,
+        was: &Remembered,
+    ) -> Option<(Claim, Entry)> {
         let hub = self.hub.lock();
-        let known = hub.room(room)?;
-        let session = known.sessions.get(peer)?;
-        let member = known.member(peer)?;
+        let session = hub.room(room)?.sessions.get(peer)?;
         let entry = Entry {
             peer: peer.clone(),
-            made: known.record().made,
+            made: was.record.made,
             over,
-            profile: member.profile.clone(),
-            listed: member.listed,
+            profile: was.member.profile.clone(),
+            listed: was.member.listed,
             away: session.seat.is_none(),
-            create: Creation::Again(known.record().clone()),
+            create: Creation::Again(was.record.clone()),
             max_members: self.rules.max_members,
         };
         Some((session.claim, entry))
