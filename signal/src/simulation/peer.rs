@@ -44,6 +44,8 @@ pub(super) struct Peer {
     wants: bool,
     pub(super) has_come: bool,
     pub(super) left: bool,
+    /// It has said goodbye, and need not have been heard.
+    pub(super) said_bye: bool,
     /// It was told that it is no longer in the room.
     removed: bool,
     since: Duration,
@@ -103,6 +105,7 @@ impl Peer {
             wants: false,
             has_come: false,
             left: false,
+            said_bye: false,
             removed: false,
             since: Duration::ZERO,
             slow_until: Duration::ZERO,
@@ -202,9 +205,10 @@ impl Stage {
     }
 
     pub(super) fn leaves(&self, peer: usize) {
-        let peers = self.peers.lock();
+        let mut peers = self.peers.lock();
         if let Some(connection) = peers[peer].newest() {
             let _ = connection.words.send(Word::Bye);
+            peers[peer].said_bye = true;
         }
     }
 
@@ -281,7 +285,7 @@ impl Stage {
         peer.wants = false;
         let id = &peer.id;
         self.world.note(|| format!("{id} may not come back"));
-        if !peer.left && peer.away_for(now) < GRACE {
+        if !peer.said_bye && peer.away_for(now) < GRACE {
             let what = format!("{id} may not come back, and was away for {:?} only", peer.away_for(now));
             self.ledger.lock().fails(Rule::NobodyGone, what);
         }
@@ -397,8 +401,8 @@ impl Stage {
             }
             "bye" if PEERS.contains(&frame.sender) => {
                 let gone = peers.iter().find(|peer| peer.id.as_str() == frame.sender);
-                if gone.is_some_and(|gone| gone.is_connected()) {
-                    let what = format!("{id} was told that {} has left, who is there", frame.sender);
+                if gone.is_some_and(|gone| !gone.said_bye) {
+                    let what = format!("{id} was told that {} has left, who did not say so", frame.sender);
                     self.ledger.lock().fails(Rule::NobodyGone, what);
                 }
             }

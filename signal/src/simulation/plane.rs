@@ -211,9 +211,15 @@ impl Plane {
         if lost {
             entry.create = Creation::Never;
         }
+        let (world, me) = (self.world.clone(), self.me.clone());
         let join = move |memory: &Memory| {
             let peer = entry.peer.clone();
-            let snapshot = at_once(memory.join(&room, entry))?;
+            let joined = at_once(memory.join(&room, entry));
+            world.note(|| match &joined {
+                Ok(seen) => format!("{me} puts {peer} into the room, which is at {} now", seen.version),
+                Err(refusal) => format!("{me} cannot put {peer} into the room: {refusal}"),
+            });
+            let snapshot = joined?;
             *hold.lock() = snapshot.member(&peer).map(|member| member.claim);
             Ok(snapshot)
         };
@@ -607,13 +613,23 @@ impl Backplane for Plane {
         change: Change,
     ) -> Wait<'a, u64> {
         let (room, peer) = (room.clone(), peer.clone());
-        let change = move |memory: &Memory| at_once(memory.change(&room, &peer, claim, change));
+        let (world, me) = (self.world.clone(), self.me.clone());
+        let change = move |memory: &Memory| {
+            let changed = at_once(memory.change(&room, &peer, claim, change.clone()));
+            world.note(|| format!("{me} changes {peer}: {change:?}: {changed:?}"));
+            changed
+        };
         Box::pin(async move { self.change_directory(change).await? })
     }
 
     fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64> {
         let (room, peer) = (room.clone(), peer.clone());
-        let leave = move |memory: &Memory| at_once(memory.leave(&room, &peer, claim));
+        let (world, me) = (self.world.clone(), self.me.clone());
+        let leave = move |memory: &Memory| {
+            let left = at_once(memory.leave(&room, &peer, claim));
+            world.note(|| format!("{me} ends the membership of {peer}: {left:?}"));
+            left
+        };
         Box::pin(async move { self.change_directory(leave).await? })
     }
 

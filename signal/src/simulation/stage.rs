@@ -279,7 +279,7 @@ impl Look<'_> {
                         format!("{id} is away for {away:?} and still there: {member:?}"),
                     );
                 }
-                (None, None) if peer.has_come && !peer.left && peer.away_for(now) < GRACE => {
+                (None, None) if peer.has_come && !peer.said_bye && peer.away_for(now) < GRACE => {
                     let away = peer.away_for(now);
                     ledger.fails(
                         Rule::NobodyGone,
