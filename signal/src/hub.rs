@@ -174,6 +174,7 @@ impl Hub {
             hand_over: None,
         });
         session.claim = member.claim;
+        known.is_claimed(peer);
     }
 
     /// Seats a connection as `peer`, whose claim `snapshot` shows as its newest. A connection that had the peer is

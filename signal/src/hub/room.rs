@@ -90,6 +90,8 @@ pub struct Room {
     version: u64,
     record: Record,
     members: Map<PeerId, Member>,
+    /// Own peers whose claims are of before the directory forgot them: they compare with nothing that it says since.
+    forgotten: BTreeSet<PeerId>,
 }
 
 impl Room {
@@ -102,6 +104,7 @@ impl Room {
             version: snapshot.version,
             record: snapshot.record,
             members,
+            forgotten: BTreeSet::new(),
         }
     }
 
@@ -139,9 +142,16 @@ impl Room {
         self.version
     }
 
-    /// Whatever is read next is newer.
+    /// Whatever is read next is newer. This node's peers are its own until each of them is claimed again
+    /// ([`Self::is_claimed`]).
     pub fn forget_version(&mut self) {
         self.version = 0;
+        self.forgotten = self.sessions.keys().cloned().collect();
+    }
+
+    /// `peer` has been claimed since the directory forgot it.
+    pub fn is_claimed(&mut self, peer: &PeerId) {
+        self.forgotten.remove(peer);
     }
 
     /// The membership of `peer`.
@@ -186,7 +196,7 @@ impl Room {
             Some(member) => member.claim > claim && member.node != *me,
             None => self.version >= claim.0,
         };
-        let sessions = self.sessions.iter();
+        let sessions = self.sessions.iter().filter(|(peer, _)| !self.forgotten.contains(*peer));
         sessions
             .filter(|(peer, session)| held_elsewhere(peer, session.claim))
             .map(|(peer, _)| peer.clone())

@@ -183,3 +183,18 @@ fn the_roster_goes_to_those_who_have_said_something() {
     assert!(roster.contains("\"id\":\"alice\"") && !roster.contains("\"id\":\"bob\""), "{roster}");
     assert_eq!(hears(&bob), Poll::Pending);
 }
+
+#[test]
+fn a_peer_that_the_directory_forgot_is_not_gone_before_it_is_claimed_again() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let both = [("alice", member("here", 1)), ("bob", member("here", 2))];
+    hub.seat(&Camus, &room(), &peer("alice"), snapshot(1, &both[..1]), false, now);
+    hub.seat(&Camus, &room(), &peer("bob"), snapshot(2, &both), false, now);
+    hub.forget_versions();
+    hub.adopt(&Camus, &room(), &peer("bob"), snapshot(1, &[("bob", member("here", 1))]), now);
+    assert_eq!(hub.superseded(&room()), [], "alice's claim is of another count");
+    let again = [("bob", member("here", 1)), ("alice", member("here", 2))];
+    hub.adopt(&Camus, &room(), &peer("alice"), snapshot(2, &again), now);
+    hub.replace(&room(), snapshot(3, &[("bob", member("here", 1))]));
+    assert_eq!(hub.superseded(&room()), [(peer("alice"), None)], "and now it is of this one");
+}
