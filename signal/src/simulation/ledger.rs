@@ -17,7 +17,8 @@ pub(super) struct Fault {
 pub(super) enum Rule {
     /// A message is received, or its sender is told.
     NothingLost,
-    /// On one connection nothing comes twice; on a later one only what an earlier one may not have received.
+    /// On one connection nothing comes twice, unless its node was taken for dead meanwhile; on a later one only what an
+    /// earlier one may not have received.
     NothingTwice,
     /// What one says to another through one node arrives in order.
     InOrder,
@@ -97,7 +98,12 @@ impl Ledger {
     }
 
     /// Whether every message is accounted for. `hopeless`: those who cannot be told anything any more.
-    pub(super) fn settle(&mut self, hopeless: &BTreeSet<PeerId>, excused: impl Fn(&Said, &PeerId) -> bool) {
+    pub(super) fn settle(
+        &mut self,
+        hopeless: &BTreeSet<PeerId>,
+        taken_over: &[(PeerId, Duration)],
+        excused: impl Fn(&Said, &PeerId) -> bool,
+    ) {
         let mut faults = Vec::new();
         for said in &self.said {
             for to in said.to.iter().filter(|to| **to != said.from) {
@@ -111,7 +117,8 @@ impl Ledger {
             }
         }
         for ((who, from), heard) in &self.heard {
-            self.look_for_repetitions(who, from, heard, &mut faults);
+            let taken_over = taken_over.iter().filter(|(peer, _)| peer == who).map(|(_, at)| *at);
+            self.look_for_repetitions(who, from, (heard, &taken_over.collect::<Vec<_>>()), &mut faults);
             self.look_at_order(who, from, heard, &mut faults);
         }
         self.faults.append(&mut faults);
@@ -126,12 +133,17 @@ impl Ledger {
             || self.died.contains_key(&said.by)
     }
 
-    fn look_for_repetitions(&self, who: &PeerId, from: &PeerId, heard: &[Heard], faults: &mut Vec<Fault>) {
+    fn look_for_repetitions(
+        &self,
+        who: &PeerId,
+        from: &PeerId,
+        (heard, taken_over): (&[Heard], &[Duration]),
+        faults: &mut Vec<Fault>,
+    ) {
         for (index, again) in heard.iter().enumerate() {
-            let before = heard[..index]
-                .iter()
-                .find(|first| first.number == again.number && first.connection == again.connection);
-            if let Some(first) = before {
+            let same = |first: &&Heard| first.number == again.number && first.connection == again.connection;
+            let Some(first) = heard[..index].iter().rfind(same) else { continue };
+            if !taken_over.iter().any(|at| (first.at..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",
                     again.number, first.at, again.at

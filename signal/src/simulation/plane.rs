@@ -248,6 +248,7 @@ impl Plane {
         }
         let Some(snapshot) = taken? else { return Ok(false) };
         self.world.note(|| format!("node {} takes over {peer}, whom {from} had", self.me));
+        self.world.taken_over.lock().push((peer.clone(), self.world.now()));
         let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
         let _ = self.notices.send(adopted).await;
         Ok(true)

@@ -19,7 +19,7 @@ use crate::backplane::memory::Bus;
 use crate::backplane::pulse::LeaseEnd;
 use crate::backplane::{Lifetimes, Refusal};
 use crate::chance;
-use crate::message::NodeId;
+use crate::message::{NodeId, PeerId};
 
 /// How long a node is believed without heartbeats.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -47,6 +47,8 @@ pub(super) struct Weather {
 pub(super) struct World {
     /// Rooms and members.
     pub(super) directory: Bus,
+    /// Who was taken over by another node, and when.
+    pub(super) taken_over: Mutex<Vec<(PeerId, Duration)>>,
     /// What happens, if somebody wants to read it.
     story: Option<Mutex<Vec<(Duration, String)>>>,
     seed: u64,
@@ -95,6 +97,7 @@ impl World {
     pub(super) fn new(seed: u64, told: bool) -> Arc<Self> {
         Arc::new(Self {
             directory: Bus::new(LIFETIMES),
+            taken_over: Mutex::default(),
             story: told.then(Mutex::default),
             seed,
             start: chance::now(),
