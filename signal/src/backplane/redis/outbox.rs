@@ -39,7 +39,11 @@ impl Line {
 
     /// What came from the other node.
     pub(super) fn receive(&self, batch: Batch) -> Received {
-        let received = self.link.lock().receive(batch, Instant::now());
+        let mut link = self.link.lock();
+        let received = link.receive(batch, Instant::now());
+        // One who was gone and speaks is there again, and is not to miss what is news from now on.
+        link.reopen();
+        drop(link);
         self.stirred.notify_one();
         received
     }
