@@ -6,7 +6,7 @@ use crate::message::PeerId;
 
 /// Whether it is known why this message got lost.
 pub(super) fn excuses(peers: &[Peer], said: &Said, to: &PeerId) -> bool {
-    was_written_to_nobody(peers, said, to)
+    was_written_to_nobody(peers, said, to) || was_written_to_nobody(peers, said, &said.from)
 }
 
 /// What a node has written to a client that was gone already, or held in its memory when it crashed, is lost.

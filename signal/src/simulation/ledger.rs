@@ -17,8 +17,8 @@ pub(super) struct Fault {
 pub(super) enum Rule {
     /// A message is received, or its sender is told.
     NothingLost,
-    /// On one connection nothing comes twice, unless its node was taken for dead meanwhile; on a later one only what an
-    /// earlier one may not have received.
+    /// On one connection nothing comes twice, unless the receiver's node was taken for dead since it was said; on a later
+    /// one only what an earlier one may not have received.
     NothingTwice,
     /// What one says to another through one node arrives in order.
     InOrder,
@@ -143,7 +143,9 @@ impl Ledger {
         for (index, again) in heard.iter().enumerate() {
             let same = |first: &&Heard| first.number == again.number && first.connection == again.connection;
             let Some(first) = heard[..index].iter().rfind(same) else { continue };
-            if !taken_over.iter().any(|at| (first.at..=again.at).contains(at)) {
+            let said = self.said.iter().find(|said| said.from == *from && said.number == again.number);
+            let said = said.map_or(first.at, |said| said.at);
+            if !taken_over.iter().any(|at| (said..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",
                     again.number, first.at, again.at

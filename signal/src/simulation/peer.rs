@@ -48,7 +48,8 @@ pub(super) struct Peer {
     pub(super) said_bye: bool,
     /// It was told that it is no longer in the room.
     removed: bool,
-    since: Duration,
+    /// When a node last heard it.
+    seen: Duration,
     pub(super) slow_until: Duration,
     said: u64,
     /// Who is there, as it was shown last.
@@ -107,7 +108,7 @@ impl Peer {
             left: false,
             said_bye: false,
             removed: false,
-            since: Duration::ZERO,
+            seen: Duration::ZERO,
             slow_until: Duration::ZERO,
             said: 0,
             roster: BTreeSet::new(),
@@ -124,9 +125,9 @@ impl Peer {
         self.newest().is_some()
     }
 
-    /// How long it has had no connection.
+    /// How long nobody has heard it, if it has no connection.
     pub(super) fn away_for(&self, now: Duration) -> Duration {
-        if self.connections.is_empty() { now.saturating_sub(self.since) } else { Duration::ZERO }
+        if self.connections.is_empty() { now.saturating_sub(self.seen) } else { Duration::ZERO }
     }
 
     fn connection(&mut self, number: u64) -> Option<&mut Connection> {
@@ -136,9 +137,6 @@ impl Peer {
     fn hangs_up(&mut self, now: Duration) {
         self.wants = false;
         self.cut.push(now);
-        if !self.connections.is_empty() {
-            self.since = now;
-        }
         self.connections.clear();
         // What is being attempted is not waited for.
         self.attempt += 1;
@@ -225,7 +223,6 @@ impl Stage {
                 let broken = peer.connections.len() < before;
                 if broken {
                     peer.cut.push(now);
-                    peer.since = now;
                 }
                 broken && peer.connections.is_empty() && peer.wants
             };
@@ -306,7 +303,7 @@ impl Stage {
         }
         let _ = words.send(Word::Greet);
         peer.connections.push(Connection { number: attempt, node: node.clone(), words, greeted: false });
-        peer.has_come = true;
+        (peer.has_come, peer.seen) = (true, self.world.now());
         self.world.note(|| format!("{} is connected to {node}", peer.id));
         Some(spoken)
     }
@@ -331,7 +328,6 @@ impl Stage {
     }
 
     fn connection_ends(self: &Arc<Self>, place: usize, number: u64, goodbye: Goodbye) {
-        let now = self.world.now();
         let comes_back = {
             let mut peers = self.peers.lock();
             let peer = &mut peers[place];
@@ -342,7 +338,6 @@ impl Stage {
             self.world.note(|| format!("a connection of {id} ends: {}", goodbye.label()));
             let was_newest = peer.connections.last().is_some_and(|newest| newest.number == number);
             peer.connections.retain(|connection| connection.number != number);
-            peer.since = now;
             match goodbye {
                 Goodbye::Left => (peer.left, peer.wants) = (true, false),
                 Goodbye::Removed => {
@@ -437,6 +432,7 @@ impl Socket<'_> {
             word = self.words.recv() => {
                 plane.awake().await;
                 self.silent = 0;
+                self.is_seen();
                 self.read(word.unwrap_or(Word::Close)).await
             }
             () = sleep(PING) => {
@@ -468,9 +464,15 @@ impl Socket<'_> {
         Ok(())
     }
 
+    fn is_seen(&self) {
+        self.stage.peers.lock()[self.place].seen = self.stage.world.now();
+    }
+
     fn ping(&mut self) -> Result<(), Goodbye> {
-        if self.stage.peers.lock()[self.place].connection(self.number).is_some() {
+        let is_there = self.stage.peers.lock()[self.place].connection(self.number).is_some();
+        if is_there {
             self.silent = 0;
+            self.is_seen();
             return self.node.router.heard(&self.seated.speaker);
         }
         self.silent += 1;

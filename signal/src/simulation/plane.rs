@@ -458,7 +458,12 @@ impl Plane {
             let Some(batch) = Batch::decode(&frame, &self.me) else { continue };
             let from = batch.from().clone();
             let line = self.line_to(&from);
-            let received = line.link.lock().receive(batch, chance::now());
+            let received = {
+                let mut link = line.link.lock();
+                let received = link.receive(batch, chance::now());
+                link.reopen();
+                received
+            };
             line.stirred.notify_one();
             for envelope in received.envelopes {
                 let _ = self.notices.send(Notice::Arrived { from: from.clone(), envelope }).await;
