@@ -25,6 +25,9 @@ pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Not
 
 /// Peers that are claimed again at the same time.
 const CLAIMS_AT_ONCE: usize = 16;
+/// After the directory has lost everything, who is not there after this time is shown as gone.
+const UNTIL_WHOLE: Duration = Duration::from_secs(15);
+
 /// What a node knows of a peer of its own that the directory may have forgotten.
 struct Remembered {
     member: Member,
@@ -197,12 +200,15 @@ impl Router {
         };
         let claims = peers.into_iter().map(|(room, peer, was)| self.claim_until_answered(room, peer, was));
         stream::iter(claims).for_each_concurrent(CLAIMS_AT_ONCE, |claim| claim).await;
-        for (id, version) in rooms {
-            // In a directory that was lost a room that has not come as far as it was may not be whole yet.
-            let is_whole = self.hub.lock().room(&id).is_some_and(|room| room.version() >= version);
-            if is_whole {
-                self.show_roster(&id, None);
-            }
+        // In a directory that was lost a room that has not come as far as it was may not be whole yet.
+        let is_whole =
+            |id: &RoomId, version| self.hub.lock().room(id).is_some_and(|room| room.version() >= version);
+        let (whole, others): (Vec<_>, Vec<_>) =
+            rooms.into_iter().partition(|(id, version)| is_whole(id, *version));
+        whole.iter().for_each(|(id, _)| self.show_roster(id, None));
+        if !others.is_empty() {
+            tokio::time::sleep(UNTIL_WHOLE).await;
+            others.iter().for_each(|(id, _)| self.show_roster(id, None));
         }
     }
 
