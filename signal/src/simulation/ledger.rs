@@ -17,7 +17,7 @@ pub(super) struct Fault {
 pub(super) enum Rule {
     /// A message is received, or its sender is told.
     NothingLost,
-    /// On one connection nothing comes twice, unless the receiver's node was taken for dead since it was said; on a later
+    /// On one connection nothing comes twice, unless a node that lived was taken for dead since it was said; on a later
     /// one only what an earlier one may not have received.
     NothingTwice,
     /// What one says to another through one node arrives in order.
@@ -101,7 +101,7 @@ impl Ledger {
     pub(super) fn settle(
         &mut self,
         hopeless: &BTreeSet<PeerId>,
-        taken_over: &[(PeerId, Duration)],
+        misjudged: &[Duration],
         excused: impl Fn(&Said, &PeerId) -> bool,
     ) {
         let mut faults = Vec::new();
@@ -117,8 +117,7 @@ impl Ledger {
             }
         }
         for ((who, from), heard) in &self.heard {
-            let taken_over = taken_over.iter().filter(|(peer, _)| peer == who).map(|(_, at)| *at);
-            self.look_for_repetitions(who, from, (heard, &taken_over.collect::<Vec<_>>()), &mut faults);
+            self.look_for_repetitions(who, from, (heard, misjudged), &mut faults);
             self.look_at_order(who, from, heard, &mut faults);
         }
         self.faults.append(&mut faults);
@@ -137,7 +136,7 @@ impl Ledger {
         &self,
         who: &PeerId,
         from: &PeerId,
-        (heard, taken_over): (&[Heard], &[Duration]),
+        (heard, misjudged): (&[Heard], &[Duration]),
         faults: &mut Vec<Fault>,
     ) {
         for (index, again) in heard.iter().enumerate() {
@@ -145,7 +144,7 @@ impl Ledger {
             let Some(first) = heard[..index].iter().rfind(same) else { continue };
             let said = self.said.iter().find(|said| said.from == *from && said.number == again.number);
             let said = said.map_or(first.at, |said| said.at);
-            if !taken_over.iter().any(|at| (said..=again.at).contains(at)) {
+            if !misjudged.iter().any(|at| (said..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",
                     again.number, first.at, again.at

@@ -38,6 +38,8 @@ pub(super) struct Peer {
     pub(super) id: PeerId,
     /// Those that it has not closed, and knows of no reason why they should be; oldest first.
     connections: Vec<Connection>,
+    /// Those that it has lost, and of which no node knows.
+    lost: Vec<Connection>,
     /// The number of its newest attempt to connect.
     attempt: u64,
     /// Whether it wants to be connected.
@@ -102,6 +104,7 @@ impl Peer {
         Self {
             id: PeerId::new(PEERS[place]),
             connections: Vec::new(),
+            lost: Vec::new(),
             attempt: 0,
             wants: false,
             has_come: false,
@@ -137,7 +140,7 @@ impl Peer {
     fn hangs_up(&mut self, now: Duration) {
         self.wants = false;
         self.cut.push(now);
-        self.connections.clear();
+        self.lost.append(&mut self.connections);
         // What is being attempted is not waited for.
         self.attempt += 1;
     }
@@ -432,7 +435,6 @@ impl Socket<'_> {
             word = self.words.recv() => {
                 plane.awake().await;
                 self.silent = 0;
-                self.is_seen();
                 self.read(word.unwrap_or(Word::Close)).await
             }
             () = sleep(PING) => {
@@ -480,6 +482,9 @@ impl Socket<'_> {
     }
 
     async fn read(&mut self, word: Word) -> Result<(), Goodbye> {
+        if !matches!(word, Word::Close) {
+            self.is_seen();
+        }
         let now = chance::now();
         let command = match word {
             Word::Greet => Command::Roster,

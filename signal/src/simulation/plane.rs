@@ -248,7 +248,6 @@ impl Plane {
         }
         let Some(snapshot) = taken? else { return Ok(false) };
         self.world.note(|| format!("node {} takes over {peer}, whom {from} had", self.me));
-        self.world.taken_over.lock().push((peer.clone(), self.world.now()));
         let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
         let _ = self.notices.send(adopted).await;
         Ok(true)
@@ -408,6 +407,7 @@ impl Plane {
         if !self.claim_reaping(dead).await? {
             return Ok(());
         }
+        self.world.is_taken_for_dead(dead);
         let (world, node) = (self.world.clone(), dead.clone());
         let index = self.ask(move |_, _| {
             let members = world.directory.members().into_iter().filter(|(_, member)| member.node == node);
@@ -542,6 +542,7 @@ impl Plane {
 
     async fn give_back(&self, to: &NodeId, line: &Line) {
         let left = line.link.lock().close();
+        self.world.is_taken_for_dead(to);
         self.world.note(|| format!("node {} has {} envelopes back that were for {to}", self.me, left.len()));
         for envelope in left {
             let _ = self.notices.send(Notice::Returned { to: to.clone(), envelope }).await;

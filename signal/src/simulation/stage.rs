@@ -226,8 +226,8 @@ impl Stage {
             ledger.nothing_was_wrong();
         }
         let hopeless = peers.iter().filter(|peer| !peer.is_connected()).map(|peer| peer.id.clone()).collect();
-        let taken_over = self.world.taken_over.lock();
-        ledger.settle(&hopeless, &taken_over, |said, to| super::known::excuses(&peers, said, to));
+        let misjudged = self.world.misjudged.lock();
+        ledger.settle(&hopeless, &misjudged, |said, to| super::known::excuses(&peers, said, to));
     }
 }
 

@@ -19,7 +19,7 @@ use crate::backplane::memory::Bus;
 use crate::backplane::pulse::LeaseEnd;
 use crate::backplane::{Lifetimes, Refusal};
 use crate::chance;
-use crate::message::{NodeId, PeerId};
+use crate::message::NodeId;
 
 /// How long a node is believed without heartbeats.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -47,8 +47,8 @@ pub(super) struct Weather {
 pub(super) struct World {
     /// Rooms and members.
     pub(super) directory: Bus,
-    /// Who was taken over by another node, and when.
-    pub(super) taken_over: Mutex<Vec<(PeerId, Duration)>>,
+    /// When others took a node for dead that lived.
+    pub(super) misjudged: Mutex<Vec<Duration>>,
     /// What happens, if somebody wants to read it.
     story: Option<Mutex<Vec<(Duration, String)>>>,
     seed: u64,
@@ -97,7 +97,7 @@ impl World {
     pub(super) fn new(seed: u64, told: bool) -> Arc<Self> {
         Arc::new(Self {
             directory: Bus::new(LIFETIMES),
-            taken_over: Mutex::default(),
+            misjudged: Mutex::default(),
             story: told.then(Mutex::default),
             seed,
             start: chance::now(),
@@ -170,6 +170,12 @@ impl World {
 
     pub(super) fn lives(&self, plane: &Arc<Plane>) {
         self.inside.lock().living.insert(plane.me.clone(), plane.clone());
+    }
+
+    pub(super) fn is_taken_for_dead(&self, node: &NodeId) {
+        if self.inside.lock().living.contains_key(node) {
+            self.misjudged.lock().push(self.now());
+        }
     }
 
     pub(super) fn dies(&self, node: &NodeId) {
