@@ -167,7 +167,7 @@ impl Router {
 
     /// The speaker has received the first `count` letters that were ever taken out of its mailbox.
     pub fn confirmed(&self, speaker: &Speaker, count: u64) -> Result<(), Goodbye> {
-        let marks = self.hub.lock().confirmed(speaker, count, Instant::now())?;
+        let marks = self.hub.lock().confirmed(speaker, count, chance::now())?;
         self.settle(marks);
         Ok(())
     }

@@ -44,8 +44,8 @@ impl Router {
         seen.collect()
     }
 
-    /// What waits for nothing: messages whose peer is looked for, questions that nobody answers.
+    /// What waits for nothing: letters of which nobody says what became of them, questions that nobody answers.
     pub(crate) fn unfinished(&self) -> usize {
-        self.strays.count() + self.asks.lock().len()
+        self.ways.lock().len() + self.asks.lock().len()
     }
 }

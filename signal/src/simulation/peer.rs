@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::ledger::{Rule, Said};
-use super::plane::Plane;
 use super::schedule::PEERS;
 use super::stage::{GRACE, Node, Stage};
 use crate::access::Pass;
@@ -28,8 +27,10 @@ use crate::message::{Command, NodeId, PeerId, Receipt, To};
 const CONNECT: Duration = Duration::from_secs(3);
 /// Who is silent for so long is pinged, and has as long again to answer.
 const PING: Duration = Duration::from_secs(5);
-/// What is written has to be taken in this time.
-const WRITE: Duration = Duration::from_secs(10);
+/// What is written takes this time to arrive,
+const WIRE: Duration = Duration::from_millis(20);
+/// and after this time it is asked whether it has.
+const RECEIPT: Duration = Duration::from_secs(1);
 /// One who was told that the server is busy asks again after this time.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -74,6 +75,8 @@ enum Word {
     Greet,
     Says(u64, Option<usize>),
     Noted,
+    /// So many letters have arrived.
+    Pong(u64),
     Bye,
     Close,
 }
@@ -314,19 +317,31 @@ impl Stage {
     async fn serve(self: Arc<Self>, place: usize, number: u64, node: &Node, seated: Seated) {
         let Some(words) = self.is_connected(place, number, &node.plane.me) else {
             node.plane.awake().await;
-            return node.router.gone(&Camus, &seated.speaker, Vec::new()).await;
+            return node.router.gone(&Camus, &seated.speaker).await;
         };
-        let (plane, router) = (node.plane.clone(), node.router.clone());
-        let mut socket =
-            Socket { stage: self.clone(), place, number, node, seated, words, batch: Vec::new(), silent: 0 };
+        let now = self.world.now();
+        let mut socket = Socket {
+            stage: self.clone(),
+            place,
+            number,
+            node,
+            seated,
+            words,
+            batch: Vec::new(),
+            arrives: now,
+            written: 0,
+            confirmed: 0,
+            ask_at: None,
+            heard: now,
+            pinged: None,
+        };
         let goodbye = loop {
-            if let Err(goodbye) = socket.turn(&plane).await {
+            if let Err(goodbye) = socket.turn().await {
                 break goodbye;
             }
         };
-        plane.awake().await;
-        let unsent = std::mem::take(&mut socket.batch);
-        router.gone(&Camus, &socket.seated.speaker, unsent).await;
+        node.plane.awake().await;
+        node.router.gone(&Camus, &socket.seated.speaker).await;
         self.connection_ends(place, number, goodbye);
     }
 
@@ -418,77 +433,105 @@ struct Socket<'a> {
     seated: Seated,
     words: mpsc::UnboundedReceiver<Word>,
     batch: Vec<Letter>,
-    silent: u32,
+    /// When the last that was written arrives.
+    arrives: Duration,
+    /// How many letters were written, and how many are known to have arrived.
+    written: u64,
+    confirmed: u64,
+    /// When it is to be asked what has arrived.
+    ask_at: Option<Duration>,
+    heard: Duration,
+    pinged: Option<Duration>,
 }
 
 impl Socket<'_> {
-    async fn turn(&mut self, plane: &Plane) -> Result<(), Goodbye> {
+    async fn turn(&mut self) -> Result<(), Goodbye> {
+        let plane = &self.node.plane;
         plane.awake().await;
+        let alarm = self.pinged.unwrap_or(self.heard) + PING;
+        let alarm = self.stage.world.instant(self.ask_at.map_or(alarm, |at| at.min(alarm)));
         let (seated, batch) = (&self.seated, &mut self.batch);
         tokio::select! {
             biased;
             taken = poll_fn(|cx| seated.mailbox.poll_take(seated.speaker.seat, batch, cx)) => {
-                taken?;
+                let count = taken?;
                 plane.awake().await;
-                self.write().await
+                self.write(count);
+                Ok(())
             }
             word = self.words.recv() => {
                 plane.awake().await;
-                self.silent = 0;
                 self.read(word.unwrap_or(Word::Close)).await
             }
-            () = sleep(PING) => {
+            () = sleep_until(alarm) => {
                 plane.awake().await;
-                self.ping()
+                self.look_at_the_clock()
             }
         }
     }
 
-    async fn write(&mut self) -> Result<(), Goodbye> {
-        let (world, mailbox, seat) = (&self.stage.world, &self.seated.mailbox, self.seated.speaker.seat);
+    /// What is written arrives in order, after a moment, if the client is still there, and when it reads again.
+    fn write(&mut self, count: u64) {
+        let now = self.stage.world.now();
+        for letter in std::mem::take(&mut self.batch) {
+            let frame = letter.frame.to(&self.seated.speaker.peer);
+            let (stage, place, number) = (self.stage.clone(), self.place, self.number);
+            self.sends(move || stage.reads(place, number, &frame));
+        }
+        self.written = count;
+        if count > self.confirmed && self.pinged.is_none() {
+            self.ask_at.get_or_insert(now + RECEIPT);
+        }
+    }
+
+    fn sends(&mut self, arrive: impl FnOnce() + Send + 'static) {
+        let world = &self.stage.world;
         let slow_until = self.stage.peers.lock()[self.place].slow_until;
-        let now = world.now();
-        if slow_until > now {
-            let by = slow_until.min(now + WRITE);
-            tokio::select! {
-                biased;
-                () = poll_fn(|cx| mailbox.poll_lost(seat, cx)) => return Err(Goodbye::Replaced),
-                () = sleep_until(world.instant(by)) => {}
-            }
-            self.node.plane.awake().await;
-            if by < slow_until {
-                return Err(Goodbye::Slow);
+        self.arrives = self.arrives.max(slow_until).max(world.now() + WIRE);
+        world.at(self.arrives, move |_| arrive());
+    }
+
+    fn look_at_the_clock(&mut self) -> Result<(), Goodbye> {
+        let now = self.stage.world.now();
+        match self.pinged {
+            Some(pinged) if pinged + PING <= now => return Err(Goodbye::Silent),
+            Some(_) => {}
+            None => {
+                let (stage, place, number, count) =
+                    (self.stage.clone(), self.place, self.number, self.written);
+                self.sends(move || {
+                    let mut peers = stage.peers.lock();
+                    let connection = peers[place].connection(number);
+                    let _ = connection.map(|connection| connection.words.send(Word::Pong(count)));
+                });
+                self.pinged = Some(now);
             }
         }
-        for letter in self.batch.drain(..) {
-            self.stage.reads(self.place, self.number, &letter.frame.to(&self.seated.speaker.peer));
-        }
+        self.ask_at = None;
         Ok(())
     }
 
-    fn is_seen(&self) {
-        self.stage.peers.lock()[self.place].seen = self.stage.world.now();
-    }
-
-    fn ping(&mut self) -> Result<(), Goodbye> {
-        let is_there = self.stage.peers.lock()[self.place].connection(self.number).is_some();
-        if is_there {
-            self.silent = 0;
-            self.is_seen();
-            return self.node.router.heard(&self.seated.speaker);
+    fn pong(&mut self, count: u64) -> Result<(), Goodbye> {
+        self.confirmed = count;
+        if self.written > count {
+            self.ask_at = Some(self.stage.world.now() + RECEIPT);
         }
-        self.silent += 1;
-        if self.silent > 1 { Err(Goodbye::Silent) } else { Ok(()) }
+        self.node.router.confirmed(&self.seated.speaker, count)
     }
 
     async fn read(&mut self, word: Word) -> Result<(), Goodbye> {
         if !matches!(word, Word::Close) {
-            self.is_seen();
+            self.heard = self.stage.world.now();
+            self.stage.peers.lock()[self.place].seen = self.heard;
+        }
+        if matches!(word, Word::Pong(_)) {
+            self.pinged = None;
         }
         let now = chance::now();
         let command = match word {
             Word::Greet => Command::Roster,
             Word::Noted => Command::Noted,
+            Word::Pong(count) => return self.pong(count),
             Word::Bye => Command::Leave,
             Word::Close => return Err(Goodbye::Closed),
             Word::Says(number, to) => return self.take(number, to).await,

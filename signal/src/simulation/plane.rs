@@ -4,7 +4,7 @@
 //! there may be lost here.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ const HEARTBEAT: Duration = Duration::from_millis(2_500);
 const TERMS: Terms = Terms { lease: LEASE, fence: Duration::from_secs(7) };
 /// A frame that nobody heard goes again after this time.
 const REPEAT: Duration = Duration::from_millis(100);
-/// A link without work looks this often whether its node still lives; a closed one is forgotten after this time.
-const IDLE: Duration = Duration::from_secs(60);
+/// A closed link is forgotten after this time.
+const FORGET: Duration = Duration::from_secs(60);
 const FLUSH: Duration = Duration::from_secs(5);
 /// Attempts to take over one peer.
 const ADOPTION_TRIES: usize = 5;
@@ -65,7 +65,10 @@ struct Standing {
 /// This node's end of the streams between it and another one.
 struct Line {
     link: Mutex<Link>,
+    /// What came back when it was closed.
+    left: Mutex<Vec<Envelope>>,
     stirred: Notify,
+    doubted: AtomicBool,
 }
 
 /// What this node was told when it registered.
@@ -247,7 +250,7 @@ impl Plane {
             taken = self.take_over(room, peer, (from, claim), &ours).await;
         }
         let Some(snapshot) = taken? else { return Ok(false) };
-        self.world.note(|| format!("node {} takes over {peer}, whom {from} had", self.me));
+        self.world.note(|| format!("{} takes over {peer}, whom {from} had", self.me));
         let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
         let _ = self.notices.send(adopted).await;
         Ok(true)
@@ -357,7 +360,7 @@ impl Plane {
         *self.epoch.lock() = Some(epoch);
         registration.epoch = Some(epoch);
         if registration.forgotten && self.notices.try_send(Notice::Forgotten).is_ok() {
-            self.world.note(|| format!("node {} finds that it was forgotten", self.me));
+            self.world.note(|| format!("{} finds that it was forgotten", self.me));
             registration.forgotten = false;
             self.pulse.lock().stop();
         }
@@ -382,6 +385,9 @@ impl Plane {
             self.awake().await;
             if self.standing.lock().leaving {
                 return;
+            }
+            if let Some(line) = candidate.as_ref().and_then(|node| self.lines.lock().get(node).cloned()) {
+                line.doubt();
             }
             let _ = self.reap_the_dead(candidate).await;
         }
@@ -478,7 +484,12 @@ impl Plane {
         }
         let stream = (self.streams.fetch_add(1, Ordering::Relaxed) + 1) << 32;
         let link = Link::new(self.me.clone(), to.clone(), stream);
-        let line = Arc::new(Line { link: Mutex::new(link), stirred: Notify::new() });
+        let line = Arc::new(Line {
+            link: Mutex::new(link),
+            left: Mutex::default(),
+            stirred: Notify::new(),
+            doubted: AtomicBool::new(false),
+        });
         lines.insert(to.clone(), line.clone());
         if let Some(this) = self.this.upgrade() {
             tokio::spawn(this.keep_carrying(to.clone(), line.clone()));
@@ -500,17 +511,22 @@ impl Plane {
 
     /// Carries what is pushed and acknowledges what comes, until the node is gone.
     async fn work(&self, to: &NodeId, line: &Line) {
-        let mut repeated = 0;
+        let mut repeated = line.link.lock().repeated_frames();
+        let mut look_at = chance::now() + HEARTBEAT;
         loop {
             self.awake().await;
-            let frame = line.link.lock().next_frame(chance::now());
-            let Some(frame) = frame else {
-                if !line.stirs().await && self.is_gone(to).await == Ok(true) {
+            if line.doubted.swap(false, Ordering::Relaxed) || look_at <= chance::now() {
+                look_at = chance::now() + HEARTBEAT;
+                if self.is_gone(to).await == Ok(true) {
                     return;
                 }
+            }
+            let frame = line.link.lock().next_frame(chance::now());
+            let Some(frame) = frame else {
+                let wake_at = line.link.lock().wake_at().map_or(look_at, |at| at.min(look_at));
+                let _ = timeout_at(wake_at.into(), line.stirred.notified()).await;
                 continue;
             };
-            self.awake().await;
             let answer = self.world.publish(&self.me, to, frame).await;
             self.awake().await;
             let heard = matches!(answer, Ok(1..));
@@ -523,11 +539,10 @@ impl Plane {
                 }
                 link.repeated_frames()
             };
-            let in_doubt = answer == Ok(0) || again > repeated;
-            repeated = again;
-            if in_doubt && self.is_gone(to).await == Ok(true) {
-                return;
+            if answer == Ok(0) || again > repeated {
+                line.doubt();
             }
+            repeated = again;
             if !heard {
                 sleep(REPEAT).await;
             }
@@ -543,14 +558,13 @@ impl Plane {
     async fn give_back(&self, to: &NodeId, line: &Line) {
         let left = line.link.lock().close();
         self.world.is_taken_for_dead(to);
-        self.world.note(|| format!("node {} has {} envelopes back that were for {to}", self.me, left.len()));
-        for envelope in left {
-            let _ = self.notices.send(Notice::Returned { to: to.clone(), envelope }).await;
-        }
+        self.world.note(|| format!("{} takes {to} for dead, and has {} envelopes back", self.me, left.len()));
+        line.left.lock().extend(left);
+        let _ = self.notices.send(Notice::Gone(to.clone())).await;
     }
 
     async fn is_back(&self, to: &NodeId) -> bool {
-        let until = self.world.now() + IDLE;
+        let until = self.world.now() + FORGET;
         while self.world.now() < until {
             sleep(HEARTBEAT).await;
             if self.is_gone(to).await == Ok(false) {
@@ -562,11 +576,10 @@ impl Plane {
 }
 
 impl Line {
-    async fn stirs(&self) -> bool {
-        let wake_at = self.link.lock().wake_at();
-        let idle = wake_at.is_none();
-        let wake_at = wake_at.unwrap_or_else(|| chance::now() + IDLE);
-        timeout_at(wake_at.into(), self.stirred.notified()).await.is_ok() || !idle
+    /// The other node may be gone.
+    fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+        self.stirred.notify_one();
     }
 }
 
@@ -645,6 +658,11 @@ impl Backplane for Plane {
         line.link.lock().push(&envelope)?;
         line.stirred.notify_one();
         Ok(())
+    }
+
+    fn take_back(&self, from: &NodeId) -> Vec<Envelope> {
+        let line = self.lines.lock().get(from).cloned();
+        line.map(|line| std::mem::take(&mut *line.left.lock())).unwrap_or_default()
     }
 
     fn close(&self) -> Wait<'_, ()> {
