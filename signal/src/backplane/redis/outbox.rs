@@ -190,8 +190,11 @@ impl Inside {
 
     /// Whether a node that does not hear is dead, and not about to subscribe again.
     async fn is_gone(&self, node: &NodeId) -> Result<bool, Refusal> {
-        let lease: bool = self.ask(self.deadline(), redis::cmd("EXISTS").arg(keys::lease(node))).await?;
-        Ok(!lease && self.may_judge())
+        let mut look = redis::pipe();
+        look.exists(keys::lease(node)).get(keys::EPOCH);
+        let (lives, epoch): (bool, Option<String>) = self.ask_all(self.deadline(), &look).await?;
+        // A Redis that has lost everything says of nobody that it is dead.
+        Ok(!lives && epoch == *self.epoch.lock() && self.may_judge())
     }
 
     async fn give_back(&self, to: &NodeId, line: &Line) {
