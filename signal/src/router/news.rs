@@ -149,6 +149,10 @@ impl Router {
         for (peer, holder) in superseded {
             let goodbye = if holder.is_some() { Goodbye::Replaced } else { Goodbye::Removed };
             self.dismiss(room, &peer, holder.as_ref(), goodbye);
+            if holder.is_none() {
+                // Nobody else has said that it is gone.
+                self.show_roster(room, None);
+            }
         }
     }
 
