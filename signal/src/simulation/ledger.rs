@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::message::{NodeId, PeerId};
 
+/// What a connection was sent may come twice on the next, until nothing more is waited for.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
 /// A broken promise: which rule, and what happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -17,8 +20,8 @@ pub(super) struct Fault {
 pub(super) enum Rule {
     /// A message is received, or its sender is told.
     NothingLost,
-    /// On one connection nothing comes twice, unless a node that lived was taken for dead since it was said; on a later
-    /// one only what an earlier one may not have received.
+    /// On one connection nothing comes twice that was said after it had begun, and what an earlier one held was handed
+    /// over; unless a node that lived was taken for dead since.
     NothingTwice,
     /// What one says to another through one node arrives in order.
     InOrder,
@@ -65,6 +68,8 @@ pub(super) struct Ledger {
     heard: BTreeMap<(PeerId, PeerId), Vec<Heard>>,
     /// By who was told of whom.
     told: BTreeMap<(PeerId, PeerId), Vec<Duration>>,
+    /// When connections began.
+    began: BTreeMap<(PeerId, u64), Duration>,
     /// When nodes died.
     died: BTreeMap<NodeId, Duration>,
     pub(super) faults: Vec<Fault>,
@@ -83,6 +88,10 @@ impl Ledger {
     pub(super) fn hears(&mut self, who: &PeerId, from: &PeerId, number: u64, connection: u64, at: Duration) {
         let heard = self.heard.entry((who.clone(), from.clone())).or_default();
         heard.push(Heard { number, at, connection });
+    }
+
+    pub(super) fn connects(&mut self, who: &PeerId, connection: u64, at: Duration) {
+        self.began.insert((who.clone(), connection), at);
     }
 
     pub(super) fn is_told(&mut self, who: &PeerId, of: &PeerId, at: Duration) {
@@ -144,7 +153,9 @@ impl Ledger {
             let Some(first) = heard[..index].iter().rfind(same) else { continue };
             let said = self.said.iter().find(|said| said.from == *from && said.number == again.number);
             let said = said.map_or(first.at, |said| said.at);
-            if !misjudged.iter().any(|at| (said..=again.at).contains(at)) {
+            let began = self.began.get(&(who.clone(), again.connection)).copied().unwrap_or_default();
+            let moved = said < began + HAND_OVER;
+            if !moved && !misjudged.iter().any(|at| (said..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",
                     again.number, first.at, again.at

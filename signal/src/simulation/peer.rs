@@ -310,6 +310,7 @@ impl Stage {
         let _ = words.send(Word::Greet);
         peer.connections.push(Connection { number: attempt, node: node.clone(), words, greeted: false });
         (peer.has_come, peer.seen) = (true, self.world.now());
+        self.ledger.lock().connects(&peer.id, attempt, peer.seen);
         self.world.note(|| format!("{} is connected to {node}", peer.id));
         Some(spoken)
     }

@@ -551,8 +551,8 @@ impl Plane {
 
     async fn is_gone(&self, node: &NodeId) -> Result<bool, Refusal> {
         let other = node.clone();
-        let lives = self.ask(move |facts, now| facts.is_alive(&other, now)).await?;
-        Ok(!lives && self.may_judge())
+        let (lives, epoch) = self.ask(move |facts, now| (facts.is_alive(&other, now), facts.epoch)).await?;
+        Ok(!lives && epoch == *self.epoch.lock() && self.may_judge())
     }
 
     async fn give_back(&self, to: &NodeId, line: &Line) {
