@@ -65,6 +65,8 @@ pub enum Due {
     Ask(RoomId, PeerId),
     /// End its membership, which it holds by that claim.
     Remove(RoomId, PeerId, Claim),
+    /// Read the room again: it is as the directory has it from now on.
+    Read(RoomId),
     /// Tell those who sent it these that it does not get them.
     GiveBack(RoomId, PeerId, Vec<Letter>),
 }
@@ -363,8 +365,8 @@ impl Hub {
     }
 
     /// Forgets at which versions its rooms are: the directory has lost them, and begins anew.
-    pub fn forget_versions(&mut self) {
-        self.rooms.values_mut().for_each(Room::forget_version);
+    pub fn forget_versions(&mut self, now: Instant) {
+        self.rooms.values_mut().for_each(|room| room.forget_version(now));
     }
 
     /// How long each of `peers` has been silent: those that this node has.
@@ -380,6 +382,9 @@ impl Hub {
     pub fn tick(&mut self, now: Instant) -> Vec<Due> {
         let mut due = Vec::new();
         for (id, room) in &mut self.rooms {
+            if room.ends_recall(now) {
+                due.push(Due::Read(id.clone()));
+            }
             for (peer, session) in &mut room.sessions {
                 if session.hand_over.as_ref().is_some_and(|hand_over| hand_over.until <= now) {
                     let too_much = session.end_hand_over();

@@ -301,6 +301,7 @@ impl Router {
         for due in due {
             match due {
                 Due::Ask(room, peer) => self.ask(&room, &peer),
+                Due::Read(room) => self.read_again(room),
                 Due::Remove(room, peer, claim) => leaving.push((room, peer, claim)),
                 Due::GiveBack(room, peer, held) => self.never_arrived(&room, &peer, held),
             }

@@ -1,6 +1,7 @@
 //! A room as this node knows it: who is in it, and on which node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +93,21 @@ pub struct Room {
     members: Map<PeerId, Member>,
     /// Own peers whose claims are of before the directory forgot them: they compare with nothing that it says since.
     forgotten: BTreeSet<PeerId>,
+    recall: Option<Recall>,
 }
+
+/// The directory may have lost the room, and members that it does not name may still be about to be written again: they
+/// are believed to be here as before, and not to be gone.
+#[derive(Clone, Copy, Debug)]
+struct Recall {
+    /// How far the room had come. Each member that is written again raises the version by one, so a room that has come as
+    /// far again is whole; or was never lost.
+    version: u64,
+    until: Instant,
+}
+
+/// After this time whoever was not written again is gone.
+const RECALL: Duration = Duration::from_secs(15);
 
 impl Room {
     /// The room that `snapshot` shows, without sessions yet.
@@ -105,17 +120,24 @@ impl Room {
             record: snapshot.record,
             members,
             forgotten: BTreeSet::new(),
+            recall: None,
         }
     }
 
     /// Takes over what `snapshot` shows, unless something newer is known; whether it is newer than what was known.
     pub fn replace(&mut self, snapshot: Snapshot) -> bool {
-        let is_newer = snapshot.version > self.version;
-        if snapshot.version >= self.version {
-            self.version = snapshot.version;
-            self.record = snapshot.record;
-            self.members = snapshot.members.into_iter().collect();
+        if snapshot.version < self.version {
+            return false;
         }
+        let is_whole = self.recall.is_none_or(|recall| snapshot.version >= recall.version);
+        let is_newer = snapshot.version > self.version || (is_whole && self.recall.is_some());
+        self.version = snapshot.version;
+        self.record = snapshot.record;
+        if is_whole {
+            self.members.clear();
+            self.recall = None;
+        }
+        self.members.extend(snapshot.members);
         is_newer
     }
 
@@ -142,9 +164,11 @@ impl Room {
         self.version
     }
 
-    /// Whatever is read next is newer. This node's peers are its own until each of them is claimed again
-    /// ([`Self::is_claimed`]).
-    pub fn forget_version(&mut self) {
+    /// Whatever is read next is newer, and may not be all of it for a while. This node's peers are its own until each of
+    /// them is claimed again ([`Self::is_claimed`]).
+    pub fn forget_version(&mut self, now: Instant) {
+        let recalled = self.recall.map_or(0, |recall| recall.version);
+        self.recall = Some(Recall { version: self.version.max(recalled), until: now + RECALL });
         self.version = 0;
         self.forgotten = self.sessions.keys().cloned().collect();
     }
@@ -152,6 +176,17 @@ impl Room {
     /// `peer` has been claimed since the directory forgot it.
     pub fn is_claimed(&mut self, peer: &PeerId) {
         self.forgotten.remove(peer);
+    }
+
+    /// Whether members that the directory does not name are believed to be here.
+    pub fn is_recalled(&self) -> bool {
+        self.recall.is_some()
+    }
+
+    /// Whether the time for being written again is over, and whatever is read next is all there is: said once.
+    pub fn ends_recall(&mut self, now: Instant) -> bool {
+        let over = self.recall.as_mut().filter(|recall| recall.version > 0 && recall.until <= now);
+        over.map(|recall| recall.version = 0).is_some()
     }
 
     /// The membership of `peer`.

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::mailbox::{Bounds, Left, Letter};
-use super::room::{Member, News, Record, Snapshot};
+use super::room::{Member, News, Record, Room, Snapshot};
 use super::{Due, Hub, Patience, Put, Seated};
 use crate::dialect::camus::{self, Camus};
 use crate::goodbye::Goodbye;
@@ -61,6 +61,37 @@ fn hears(seated: &Seated) -> Poll<Result<String, Goodbye>> {
 
 fn heard(text: &str) -> Poll<Result<String, Goodbye>> {
     Poll::Ready(Ok(text.into()))
+}
+
+#[test]
+fn nobody_is_gone_because_the_directory_forgot_until_the_time_for_it_is_over() {
+    let start = Instant::now();
+    let shown = |version, names: &[&'static str]| {
+        let members: Vec<_> = names.iter().map(|name| (*name, member("there", version))).collect();
+        snapshot(version, &members)
+    };
+    let room = || {
+        let mut room = Room::new(&Camus, shown(9, &["alice", "bob"]));
+        room.forget_version(start);
+        room
+    };
+    let names = |room: &Room| {
+        let known = ["alice", "bob", "carol"].into_iter();
+        known.filter(|name| room.member(&peer(name)).is_some()).collect::<Vec<_>>()
+    };
+    let mut lost = room();
+    assert!(lost.replace(shown(1, &["alice"])));
+    assert_eq!(names(&lost), ["alice", "bob"], "he may be about to be written again");
+    assert!(!lost.ends_recall(start + Duration::from_secs(14)));
+    assert!(lost.ends_recall(start + Duration::from_secs(15)));
+    assert!(!lost.ends_recall(start + Duration::from_secs(16)), "once");
+    assert!(lost.replace(shown(1, &["alice"])), "this is news");
+    assert_eq!(names(&lost), ["alice"]);
+
+    let mut whole = room();
+    assert!(whole.replace(shown(11, &["alice", "carol"])));
+    assert_eq!(names(&whole), ["alice", "carol"], "it was never lost");
+    assert!(!whole.is_recalled());
 }
 
 #[test]

@@ -25,8 +25,6 @@ pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Not
 
 /// Peers that are claimed again at the same time.
 const CLAIMS_AT_ONCE: usize = 16;
-/// After the directory has lost everything, who is not there after this time is shown as gone.
-const UNTIL_WHOLE: Duration = Duration::from_secs(15);
 
 /// What a node knows of a peer of its own that the directory may have forgotten.
 struct Remembered {
@@ -191,8 +189,8 @@ impl Router {
     async fn claim_all_again(self: &Arc<Self>) {
         let (rooms, peers) = {
             let mut hub = self.hub.lock();
-            let rooms: Vec<_> = hub.rooms().map(|(id, room)| (id.clone(), room.version())).collect();
-            hub.forget_versions();
+            let rooms: Vec<_> = hub.rooms().map(|(id, _)| id.clone()).collect();
+            hub.forget_versions(chance::now());
             // All of them before the first is claimed: the room that it comes back to is without the others.
             let peers = hub.sessions().filter_map(|(id, peer, _)| {
                 let room = hub.room(id)?;
@@ -204,15 +202,13 @@ impl Router {
         };
         let claims = peers.into_iter().map(|(room, peer, was)| self.claim_until_answered(room, peer, was));
         stream::iter(claims).for_each_concurrent(CLAIMS_AT_ONCE, |claim| claim).await;
-        // In a directory that was lost a room that has not come as far as it was may not be whole yet.
-        let is_whole =
-            |id: &RoomId, version| self.hub.lock().room(id).is_some_and(|room| room.version() >= version);
-        let (whole, others): (Vec<_>, Vec<_>) =
-            rooms.into_iter().partition(|(id, version)| is_whole(id, *version));
-        whole.iter().for_each(|(id, _)| self.show_roster(id, None));
-        if !others.is_empty() {
-            tokio::time::sleep(UNTIL_WHOLE).await;
-            others.iter().for_each(|(id, _)| self.show_roster(id, None));
+        // What those here have missed, if it was this node that was away: a room that others write again is shown when
+        // it is whole.
+        for id in rooms {
+            let is_whole = self.hub.lock().room(&id).is_some_and(|room| !room.is_recalled());
+            if is_whole {
+                self.show_roster(&id, None);
+            }
         }
     }
 
