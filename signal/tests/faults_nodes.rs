@@ -7,8 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Browser, House, Ledger, Settings, scenes, until};
-use serde_json::json;
+use common::{House, Ledger, Settings, scenes, until};
 
 /// A lease of 4 s: a heartbeat each second, fenced after 2.8 s.
 const QUICK: Settings<'_> = &[("REDIS__LEASE", "4s"), ("ROOMS__EMPTY_FOR", "1s")];
@@ -40,11 +39,18 @@ async fn a_node_that_stood_still_for_longer_takes_nothing_back_and_loses_nobody(
     let [mut alice, mut bob, mut dave] = house.meet(["Alice", "Bob", "Dave"], "capsule").await;
     let mut ledger = Ledger::default();
     ledger.one_round(&mut [&mut alice, &mut bob]).await;
+    // What was heard and not yet acknowledged would come a second time.
+    for name in ["Alice", "Bob"] {
+        ledger.is_settled(&mut [&mut alice, &mut bob]).await;
+        house.node_of(name).counts("signal_link_unsettled", |envelopes| envelopes == 0.0).await;
+    }
     house.freezes_the_node_of("Bob");
+    // This waits where his node does not read, and goes elsewhere when that is given up.
+    ledger.says(&mut alice, &[&bob.id, &dave.id], 20).await;
     // Her node has taken over the others' peers.
     let taken_over = format!("sg:{{n:{}}}:idx", house.id_of("Alice").await);
     until("they are taken over", async || house.asks_redis::<u64>(&["SCARD", &taken_over]).await == 3).await;
-    ledger.one_round(&mut [&mut alice]).await;
+    ledger.says(&mut alice, &[&bob.id], 20).await;
     // Dave has given up on it, but it does not know that: his old socket is open.
     let mut pass = dave.pass.clone();
     pass.browser.turns_to(house.node_of("Alice"));

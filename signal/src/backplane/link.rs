@@ -249,6 +249,11 @@ impl Link {
         self.closed = false;
     }
 
+    /// Whether nothing is taken.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// How many envelopes wait, are in flight or not acknowledged.
     pub fn backlog(&self) -> usize {
         self.out.kept.len()

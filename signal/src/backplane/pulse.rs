@@ -66,6 +66,12 @@ impl Pulse {
         *self = Self::new(self.terms);
     }
 
+    /// Whether the others have believed in this node from its last renewal until now: by `now` the lease has not ended.
+    /// One who was not believed for a while may have been given up on, and what it was sent may have gone elsewhere.
+    pub fn is_believed(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| now.duration_since(last.began) < self.terms.lease)
+    }
+
     /// Whether the node may claim and change what others know, and until when that has to be carried out. `None`: it is
     /// fenced.
     pub fn may_claim(&self, now: Instant) -> Option<LeaseEnd> {
@@ -123,8 +129,10 @@ mod tests {
         let start = Instant::now();
         let mut pulse = beaten(start, &[0.0, 2.5, 5.0, 7.5, 10.0, 12.5]);
         assert!(pulse.may_judge(start + seconds(13.0)));
+        assert!(pulse.is_believed(start + seconds(22.4)));
         let woken = start + seconds(33.0);
         assert_eq!(pulse.may_claim(woken), None);
+        assert!(!pulse.is_believed(woken));
         assert!(!pulse.may_judge(woken));
         pulse.renewed(woken, LeaseEnd(43_000));
         assert_eq!(pulse.may_claim(woken), Some(LeaseEnd(43_000)), "it lives again");

@@ -121,6 +121,8 @@ struct Inside {
     pulse: Mutex<Pulse>,
     /// What [`keys::EPOCH`] was when this node registered.
     epoch: Mutex<Option<String>>,
+    /// The last connection that is from a time without a lease.
+    stale: AtomicU64,
     up: watch::Sender<bool>,
     /// What makes the others believe in this node; ends before the other tasks when it leaves.
     believers: TaskTracker,
@@ -153,6 +155,7 @@ impl Redis {
             streams: AtomicU64::new(0),
             pulse: Mutex::new(Pulse::new(Terms { lease: settings.pace.lease, fence: settings.pace.fence })),
             epoch: Mutex::default(),
+            stale: AtomicU64::new(0),
             up: watch::Sender::new(false),
             believers: TaskTracker::new(),
             leaving: over.child_token(),

@@ -221,7 +221,7 @@ fn a_peer_that_the_directory_forgot_is_not_gone_before_it_is_claimed_again() {
     let both = [("alice", member("here", 1)), ("bob", member("here", 2))];
     hub.seat(&Camus, &room(), &peer("alice"), snapshot(1, &both[..1]), false, now);
     hub.seat(&Camus, &room(), &peer("bob"), snapshot(2, &both), false, now);
-    hub.forget_versions();
+    hub.forget_versions(now);
     hub.adopt(&Camus, &room(), &peer("bob"), snapshot(1, &[("bob", member("here", 1))]), now);
     assert_eq!(hub.superseded(&room()), [], "alice's claim is of another count");
     let again = [("bob", member("here", 1)), ("alice", member("here", 2))];

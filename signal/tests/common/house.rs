@@ -50,7 +50,11 @@ impl House {
 
     /// The same, each node with a line to Redis that may be a bad one.
     pub(crate) async fn bad_lines(settings: Settings<'_>) -> Self {
-        Self::open_on(Redis::start(), true, settings).await
+        let house = Self::open_on(Redis::start(), true, settings).await;
+        for node in &house.nodes {
+            node.counts("signal_backplane_up", |up| up == 1.0).await;
+        }
+        house
     }
 
     async fn open_on(redis: Redis, bad_lines: bool, settings: Settings<'_>) -> Self {
@@ -143,7 +147,10 @@ impl House {
     pub(crate) async fn asks_redis<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let url = self.redis.as_ref().expect("there is one").url();
         let client = redis::Client::open(url).expect("a URL");
-        let mut wire = client.get_multiplexed_async_connection().await.expect("it listens");
+        // A Redis that is made to sleep answers when it is awake.
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        let wire = client.get_multiplexed_async_connection_with_config(&patient).await;
+        let mut wire = wire.expect("it listens");
         let mut command = redis::cmd(words[0]);
         let answer = command.arg(&words[1..]).query_async(&mut wire).await;
         answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))

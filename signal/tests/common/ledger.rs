@@ -39,8 +39,17 @@ impl Ledger {
     pub(crate) async fn one_round(&mut self, people: &mut [&mut Client]) {
         let ids: Vec<_> = people.iter().map(|client| client.id.clone()).collect();
         for client in people {
-            for to in ids.iter().filter(|to| **to != client.id) {
-                let pair = self.pairs.entry((client.id.clone(), to.clone())).or_default();
+            let from = client.id.clone();
+            let others: Vec<_> = ids.iter().map(String::as_str).filter(|to| *to != from).collect();
+            self.says(client, &others, 1).await;
+        }
+    }
+
+    /// One says something to some, `times` times.
+    pub(crate) async fn says(&mut self, client: &mut Client, to: &[&str], times: usize) {
+        for _ in 0..times {
+            for to in to {
+                let pair = self.pairs.entry((client.id.clone(), (*to).to_owned())).or_default();
                 client.says(to, "numbered", json!(pair.said)).await;
                 pair.said += 1;
             }

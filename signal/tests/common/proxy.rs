@@ -125,8 +125,7 @@ async fn pump(
 ) {
     let mut piece = vec![0; PIECE];
     let mut half_open = false;
-    loop {
-        let Ok(read @ 1..) = from.read(&mut piece).await else { break };
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
         let held = |manner: &Manner| *manner == Manner::Stall || (answers && *manner == Manner::HoldAnswers);
         let Ok(now) = manner.wait_for(|manner| !held(manner)).await.map(|manner| *manner) else { break };
         match now {

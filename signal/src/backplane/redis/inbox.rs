@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use redis::{PushInfo, Value};
 use tokio::sync::mpsc;
@@ -23,7 +24,8 @@ const MAX_LEAVING: usize = 4_096;
 
 /// What was published for this node and is not yet taken.
 pub(super) struct Inbox {
-    frames: mpsc::Receiver<Vec<u8>>,
+    /// With the number of the connection that they came through.
+    frames: mpsc::Receiver<(u64, Vec<u8>)>,
     bytes: Arc<AtomicUsize>,
 }
 
@@ -36,7 +38,7 @@ pub(super) fn open(counters: Arc<Counters>, echo: Echo) -> (Inbox, Ear, mpsc::Re
     let (left, leaving) = mpsc::channel(MAX_LEAVING);
     let bytes = Arc::new(AtomicUsize::new(0));
     let inbox = Inbox { frames, bytes: bytes.clone() };
-    let ear = move |push: PushInfo| {
+    let ear = move |connection, push: PushInfo| {
         let Ok([Value::BulkString(channel), Value::BulkString(payload)]) = <[Value; 2]>::try_from(push.data)
         else {
             return;
@@ -51,7 +53,7 @@ pub(super) fn open(counters: Arc<Counters>, echo: Echo) -> (Inbox, Ear, mpsc::Re
         }
         let length = payload.len();
         let fits = bytes.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES;
-        if !fits || sender.try_send(payload).is_err() {
+        if !fits || sender.try_send((connection, payload)).is_err() {
             bytes.fetch_sub(length, Ordering::Relaxed);
             add(&counters.overflowed, 1);
         }
@@ -60,10 +62,19 @@ pub(super) fn open(counters: Arc<Counters>, echo: Echo) -> (Inbox, Ear, mpsc::Re
 }
 
 impl Inside {
+    /// Whether what came through a connection is for this life of this node. Without a lease it is not taken, nor if it
+    /// may have been on its way while there was none: whoever sent it has it still, or has given it to somebody else.
+    fn may_take(&self, connection: u64) -> bool {
+        connection > self.stale.load(Ordering::Relaxed) && self.pulse.lock().is_believed(Instant::now())
+    }
+
     /// Takes what comes. It may wait for this node: then the inbox fills, and what does not fit is asked for again.
     pub(super) async fn keep_taking(self: Arc<Self>, mut inbox: Inbox) {
-        while let Some(frame) = inbox.frames.recv().await {
+        while let Some((connection, frame)) = inbox.frames.recv().await {
             inbox.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+            if !self.may_take(connection) {
+                continue;
+            }
             let batch = self.seal.open(&frame).and_then(|frame| Batch::decode(frame, &self.me));
             let Some(batch) = batch else {
                 add(&self.counters.rejected, 1);

@@ -23,6 +23,10 @@ struct Registration {
     life: Option<u64>,
     /// It was taken for dead, or Redis has lost everything, and the node does not know yet.
     forgotten: bool,
+    /// It had its lease before.
+    lived: bool,
+    /// After a time without a lease: by which connection there is one again, and since when.
+    regained: Option<(u64, Instant)>,
 }
 
 impl Registration {
@@ -42,7 +46,7 @@ impl Inside {
             let began = Instant::now();
             let beat = self.heartbeat(&mut registration).await;
             if let Ok(Some(end)) = beat {
-                self.pulse.lock().renewed(began, end);
+                self.renewed(&mut registration, began, end);
             }
             self.tell_whether_up();
             // What was refused is tried again soon: there is not much time until the node is fenced.
@@ -51,6 +55,26 @@ impl Inside {
                 () = sleep(pause) => {}
                 () = reconnected => {}
             }
+        }
+    }
+
+    /// The lease was renewed. If there was a time without one, others may have given up on this node, and have sent
+    /// elsewhere what was on its way here. So whatever comes through the connections of that time is not taken, and the
+    /// node does not come back to life before it has new ones, made under a lease that keeps the others from giving up.
+    fn renewed(&self, registration: &mut Registration, began: Instant, end: LeaseEnd) {
+        let mut pulse = self.pulse.lock();
+        let connection = self.wire.number();
+        let lasts = |since: Instant| since.elapsed() < self.pace.lease;
+        let under_a_lease =
+            matches!(registration.regained, Some((old, since)) if old < connection && lasts(since));
+        if pulse.is_believed(Instant::now()) || under_a_lease || !registration.lived {
+            registration.lived = true;
+            registration.regained = None;
+            pulse.renewed(began, end);
+        } else {
+            registration.regained = Some((connection, began));
+            self.stale.store(connection, Ordering::Relaxed);
+            let _ = self.wire.condemn();
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{timeout, timeout_at};
 use tracing::info;
 
 use super::counters::add;
@@ -129,7 +129,7 @@ impl Inside {
             loop {
                 inside.work(&to, &spawned).await;
                 inside.give_back(&to, &spawned).await;
-                if !inside.is_back(&to).await {
+                if !inside.is_back(&to, &spawned).await {
                     break;
                 }
                 spawned.link.lock().reopen();
@@ -221,11 +221,11 @@ impl Inside {
 
     /// Whether a node that was gone turns out to live; the closed link stays in the way of those who would open another
     /// one until then, or for a while.
-    async fn is_back(&self, to: &NodeId) -> bool {
+    async fn is_back(&self, to: &NodeId, line: &Line) -> bool {
         let closed = Instant::now();
         while closed.elapsed() < FORGET {
-            sleep(self.pace.heartbeat).await;
-            if self.is_gone(to).await == Ok(false) {
+            let _ = timeout(self.pace.heartbeat, line.stirred.notified()).await;
+            if !line.link.lock().is_closed() || self.is_gone(to).await == Ok(false) {
                 return true;
             }
         }

@@ -7,6 +7,7 @@
 //! deaf until somebody sends a command.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -30,8 +31,8 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 /// Commands that may wait to be written.
 const PIPELINE: usize = 4_096;
 
-/// Takes what comes through the subscription; never waits.
-pub(super) type Ear = Arc<dyn Fn(PushInfo) + Send + Sync>;
+/// Takes what comes through the subscription of the connection with that number; never waits.
+pub(super) type Ear = Arc<dyn Fn(u64, PushInfo) + Send + Sync>;
 
 /// Pauses that double up to a limit, each shortened by chance so that those who wait together do not come together.
 pub(super) struct Backoff {
@@ -59,6 +60,8 @@ impl Backoff {
 pub(super) struct Wire {
     client: Client,
     connections: watch::Sender<Option<Connections>>,
+    /// Counts attempts to connect.
+    number: AtomicU64,
     suspected: Notify,
     condemned: Notify,
 }
@@ -92,6 +95,7 @@ impl Wire {
         Ok(Self {
             client,
             connections: watch::Sender::new(None),
+            number: AtomicU64::new(0),
             suspected: Notify::new(),
             condemned: Notify::new(),
         })
@@ -115,6 +119,11 @@ impl Wire {
         async move {
             let _ = connections.changed().await;
         }
+    }
+
+    /// The number of the latest connection; each is larger than the one before.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
     }
 
     /// A command was not answered in time, or with an error that is not its own.
@@ -177,6 +186,7 @@ impl Wire {
         ear: &Ear,
         lost: &Arc<Notify>,
     ) -> RedisResult<Connections> {
+        self.number.fetch_add(1, Ordering::Relaxed);
         let commands = self.open(None, lost).await?;
         let mut inbox = self.open(Some(ear.clone()), lost).await?;
         inbox.subscribe(channels).await?;
@@ -184,11 +194,11 @@ impl Wire {
     }
 
     async fn open(&self, ear: Option<Ear>, lost: &Arc<Notify>) -> RedisResult<MultiplexedConnection> {
-        let lost = lost.clone();
+        let (lost, number) = (lost.clone(), self.number());
         let hear = move |push: PushInfo| {
             match (&push.kind, &ear) {
                 (PushKind::Disconnection, _) => lost.notify_one(),
-                (PushKind::Message, Some(ear)) => ear(push),
+                (PushKind::Message, Some(ear)) => ear(number, push),
                 _ => {}
             }
             Ok::<(), redis::aio::SendError>(())

@@ -143,7 +143,8 @@ async fn after_redis_has_lost_everything_no_room_is_made_by_entering_it_for_a_wh
     a.hears_that_it_was_forgotten().await;
     is_up(&b.redis).await;
     assert_eq!(b.enters(&room(), "eve").await, Err(Refusal::Unavailable), "it may be about to come back");
-    a.redis.join(&room(), again).await.unwrap();
+    comes_true("it comes back", async || a.redis.join(&room(), again.clone()).await.is_ok()).await;
+    comes_true("b is back too", async || b.redis.look(&room(), &[]).await.is_ok()).await;
     let seen = b.redis.look(&room(), &[]).await.unwrap().unwrap();
     assert_eq!((seen.record, seen.members.len()), (record, 1));
     let other = RoomId::of("camus", "other");
@@ -217,7 +218,7 @@ async fn tls_needs_nothing_that_is_not_there() {
     let mut server = Server::start();
     server.kill();
     let url = server.url().replace("redis://", "rediss://");
-    let (ear, lost): (supervisor::Ear, _) = (Arc::new(|_| ()), Arc::new(Notify::new()));
+    let (ear, lost): (supervisor::Ear, _) = (Arc::new(|_, _| ()), Arc::new(Notify::new()));
     let wire = supervisor::Wire::new(&url).unwrap();
     let attempt = async move { wire.connect(&[String::new(), String::new()], &ear, &lost).await.is_err() };
     let refused = timeout(DEADLINE, tokio::spawn(attempt)).await.unwrap();
