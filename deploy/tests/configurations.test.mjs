@@ -103,14 +103,18 @@ test('in Kubernetes nodes start with their settings, and have the time to drain'
   const manifests = await parse(await kubernetes());
   const config = (name) => manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.startsWith(`${name}-`)).data;
   const pod = (name) => manifests.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === name).spec.template.spec;
-  const node = await settings('signal', config('signal'), '/secrets/');
+  const { env, ports } = pod('signal').containers[0];
+  const address = env.find(({ name }) => name === 'SIGNAL__NODE__ADDRESS').value.replace('$(POD_IP)', '10.1.2.3');
+  const node = await settings('signal', { ...config('signal'), SIGNAL__NODE__ADDRESS: address }, '/secrets/');
+  assert.equal(address, `10.1.2.3:${ports.find(({ name }) => name === 'ops').containerPort}`);
   assert.ok(pod('signal').terminationGracePeriodSeconds > drains(node));
   await settings('turn-auth', config('turn-auth'), '/secrets/');
 });
 
 test('in the compose file nodes start with their settings, and have the time to drain', async () => {
   const { left, right, 'turn-auth': turnAuth } = await compose();
-  for (const { environment, stop_grace_period } of [left, right]) {
+  for (const [name, { environment, stop_grace_period }] of Object.entries({ left, right })) {
+    assert.equal(environment.SIGNAL__NODE__ADDRESS, `${name}:${environment.SIGNAL__OPS__LISTEN.split(':')[1]}`);
     const node = await settings('signal', environment, '/run/secrets/');
     const [, minutes, seconds] = /^(?:(\d+)m)?(?:(\d+)s)?$/.exec(stop_grace_period);
     assert.ok(Number(minutes ?? 0) * 60 + Number(seconds ?? 0) > drains(node));

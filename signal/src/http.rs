@@ -1,5 +1,6 @@
 //! The routes, and the upgrade to a WebSocket.
 
+mod neighbours;
 pub mod ops;
 mod pages;
 mod passes;

@@ -105,6 +105,8 @@ impl Node {
         let parts = Parts { router, passes, pages, metrics, tasks: connections.clone(), settings };
         let site = Arc::new(Site::new(parts, id.as_str()).map_err(|e| StartError::Build(e.to_string()))?);
 
+        let ask = readiness.clone().keep_asking();
+        connections.spawn(stopping.clone().run_until_cancelled_owned(ask));
         let accepting = CancellationToken::new();
         let ops = ops::serve(
             ops_listener,

@@ -26,6 +26,7 @@ scenes!(two_nodes, QUICK;
 scenes!(bad_lines, QUICK;
     a_half_open_line_is_noticed_and_what_comes_late_changes_nothing,
     a_slow_line_with_stalls_loses_nothing,
+    a_node_whose_redis_is_not_there_yet_is_alive_and_not_ready,
     a_node_that_is_cut_off_serves_its_own_and_takes_nobody_new,
     nodes_that_are_all_cut_off_go_on_by_themselves,
 );
@@ -38,6 +39,29 @@ async fn nothing_shows(house: &House, mut alice: Client, mut bob: Client, mut le
         client.has_not_heard("bye");
     }
     house.is_as_it_should_be("capsule", vec![alice, bob], vec![]).await;
+}
+
+/// The node of `name` says this on its `/ready`, or is about to.
+async fn says(house: &House, name: &str, status: u16, words: &str) {
+    let mut operator = Browser::at(house.node_of(name).ops);
+    until(words, async || {
+        let said = operator.get("/ready").await;
+        said.status == status && said.body.contains(words)
+    })
+    .await;
+}
+
+async fn a_node_whose_redis_is_not_there_yet_is_alive_and_not_ready(house: &mut House) {
+    house.line_of("Bob").cuts();
+    house.loses_the_node_of("Bob");
+    house.starts_the_node_of("Bob");
+    says(house, "Bob", 503, "starting").await;
+    assert_eq!(Browser::at(house.node_of("Bob").ops).get("/live").await.status, 200);
+    house.browser("Bob").asks_for("capsule", json!({})).await.is_refusal(503);
+    until("it says so", async || house.node_of("Bob").has_logged("trying again for ever")).await;
+    house.line_of("Bob").passes();
+    says(house, "Bob", 200, "ready\n").await;
+    house.enters("Bob", "capsule").await;
 }
 
 /// Fault 7.
@@ -162,6 +186,8 @@ async fn a_node_that_is_cut_off_serves_its_own_and_takes_nobody_new(house: &mut 
     dave.says(common::SERVER, "profile", json!({ "username": "David" })).await;
     dave.is_told("").await;
     assert_eq!(Browser::at(node.ops).get("/live").await.status, 200);
+    says(house, "Bob", 503, "cut off").await;
+    says(house, "Alice", 200, "ready\n").await;
 
     // On the other side they are held for, and one of them comes back there.
     let taken_over = format!("sg:{{n:{}}}:idx", house.id_of("Alice").await);
@@ -175,6 +201,7 @@ async fn a_node_that_is_cut_off_serves_its_own_and_takes_nobody_new(house: &mut 
 
     house.line_of("Bob").passes();
     dave.is_sent_away(4001).await;
+    says(house, "Bob", 200, "ready\n").await;
     assert_eq!(bob.hears("text").await.data(), "are you there?");
     ledger.talk(&mut [&mut alice, &mut bob, &mut dave_again], Duration::from_secs(1)).await;
     assert_eq!(ledger.is_settled(&mut [&mut alice, &mut bob, &mut dave_again]).await, 0, "told");
@@ -192,13 +219,11 @@ async fn nodes_that_are_all_cut_off_go_on_by_themselves(house: &mut House) {
     }
     for name in ["Alice", "Bob"] {
         house.node_of(name).counts("signal_backplane_up", |up| up == 0.0).await;
-        for path in ["/live", "/ready"] {
-            assert_eq!(
-                Browser::at(house.node_of(name).ops).get(path).await.status,
-                200,
-                "{path} of {name}'s"
-            );
-        }
+        assert_eq!(Browser::at(house.node_of(name).ops).get("/live").await.status, 200);
+    }
+    // What was true of the others while only one knew that it was cut off is not true any more.
+    for name in ["Alice", "Bob"] {
+        says(house, name, 200, "degraded").await;
     }
     ledger.talk(&mut [&mut alice, &mut bob], LEASE - FENCE).await;
     for name in ["Alice", "Bob"] {

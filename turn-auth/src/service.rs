@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use house::cors::{self, Asker};
 use house::http::{Answer, body, json, problem, retry_after};
 use house::listener::{self, ListenError, Rules, Visitor, listen};
-use house::ops::{self, Report};
+use house::ops::{self, Report, Word};
 use house::tls::TlsError;
 use house::visitors::{Tries, client_address};
 use hyper::body::Incoming;
@@ -258,8 +258,8 @@ impl Desk {
 struct Desks(Arc<Desk>);
 
 impl Report for Desks {
-    fn ready(&self) -> Result<(), &'static str> {
-        if self.0.draining.load(Ordering::Relaxed) { Err("draining") } else { Ok(()) }
+    fn ready(&self) -> Word {
+        if self.0.draining.load(Ordering::Relaxed) { Err("draining") } else { Ok("ready") }
     }
 
     fn metrics(&self) -> String {

@@ -13,12 +13,19 @@ use crate::listener::{self, Rules};
 /// Operators' connections at once, at most: theirs are few, and a flood of them is somebody else's.
 const CONNECTIONS: usize = 256;
 
+/// Yes or no, in words: a line of an answer with 200, or with 503.
+pub type Word = Result<&'static str, &'static str>;
+
 /// What a program says of itself.
 pub trait Report: Clone + Send + Sync + 'static {
     /// Whether it wants to be sent clients; if not, why.
-    fn ready(&self) -> Result<(), &'static str>;
+    fn ready(&self) -> Word;
     /// Its numbers, as Prometheus reads them.
     fn metrics(&self) -> String;
+    /// What this program alone is asked, at `path`; `None` if nothing.
+    fn more(&self, _path: &str) -> Option<Word> {
+        None
+    }
 }
 
 /// Answers operators until `stop`.
@@ -40,13 +47,18 @@ pub async fn serve(
 fn route(report: &impl Report, method: &Method, path: &str) -> Answer {
     match (method, path) {
         (&Method::GET | &Method::HEAD, "/live") => answer(StatusCode::OK, TEXT, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/ready") => match report.ready() {
-            Ok(()) => answer(StatusCode::OK, TEXT, "ready\n"),
-            Err(why) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
-        },
+        (&Method::GET | &Method::HEAD, "/ready") => said(report.ready()),
         (&Method::GET | &Method::HEAD, "/metrics") => {
             answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", report.metrics())
         }
+        (&Method::GET | &Method::HEAD, path) if let Some(word) = report.more(path) => said(word),
         _ => problem(StatusCode::NOT_FOUND, "nothing_here", "here are /live, /ready and /metrics"),
+    }
+}
+
+fn said(word: Word) -> Answer {
+    match word {
+        Ok(yes) => answer(StatusCode::OK, TEXT, format!("{yes}\n")),
+        Err(no) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{no}\n")),
     }
 }

@@ -86,7 +86,12 @@ impl House {
     fn settings_at(&self, place: usize) -> Vec<(String, String)> {
         let url = self.lines.get(place).map(|line| format!("redis://{}", line.address));
         let mut settings = self.settings.clone();
-        settings.extend(url.map(|url| ("REDIS__URL".to_owned(), url)));
+        if let Some(url) = url {
+            // Who may be cut off has neighbours whom it can ask.
+            let door = format!("127.0.0.1:{}", free_port());
+            let own = [("REDIS__URL", url), ("OPS__LISTEN", door.clone()), ("NODE__ADDRESS", door)];
+            settings.extend(own.map(|(key, value)| (key.to_owned(), value)));
+        }
         settings
     }
 
@@ -115,12 +120,16 @@ impl House {
         self.nodes[place].kill();
     }
 
-    /// Starts a node anew where the one of `name` was.
+    /// Starts a node anew where the one of `name` was, and waits until it is ready.
     pub(crate) async fn restarts_the_node_of(&mut self, name: &str) {
+        self.starts_the_node_of(name);
+        self.node_of(name).is_ready().await;
+    }
+
+    /// Starts a node anew where the one of `name` was.
+    pub(crate) fn starts_the_node_of(&mut self, name: &str) {
         let place = self.place_of(name);
-        let name = ["a", "b"][place];
-        self.nodes[place] = Node::start(name, &self.settings_at(place));
-        self.nodes[place].is_ready().await;
+        self.nodes[place] = Node::start(["a", "b"][place], &self.settings_at(place));
     }
 
     /// The process of the node where `name` is stands still.
@@ -337,6 +346,11 @@ impl Node {
     /// Waits until a metric has the value that `is` takes.
     pub(crate) async fn counts(&self, name: &str, is: impl Fn(f64) -> bool) {
         until(name, async || is(self.metric(name).await)).await;
+    }
+
+    /// Whether it has logged this by now.
+    pub(crate) fn has_logged(&self, words: &str) -> bool {
+        self.log.lock().expect("nobody panics with it").contains(words)
     }
 
     /// Ends it without a word.
