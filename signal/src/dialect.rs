@@ -6,7 +6,9 @@ pub mod camus;
 
 use std::collections::BTreeSet;
 
-use crate::message::{Command, Event, Frame, RoomId, Speaker};
+use bytes::Bytes;
+
+use crate::message::{Command, Event, Frame, PeerId, RoomId, Speaker};
 
 /// A wire protocol: translation both ways, and its customs. Has no state of its own: what is known of a connection
 /// is in its [`Speaker`], so that any node can encode for any room.
@@ -27,6 +29,19 @@ pub trait Dialect: Send + Sync {
     /// The frame that tells of `event`; `None` where the protocol has no word for it.
     fn encode(&self, event: &Event<'_>) -> Option<Frame>;
 
+    /// What goes onto `receiver`'s wire for a frame that was made by [`Self::encode`]. `number` tells the message from all
+    /// others, also when it comes a second time; 0 if it has none.
+    fn write(&self, frame: &Frame, receiver: &PeerId, number: u64) -> Bytes {
+        let _ = number;
+        frame.to(receiver)
+    }
+
+    /// The same protocol as those speak it who ask for this subprotocol (RFC 6455, 1.9); `None` if there is no such.
+    fn subprotocol(&self, name: &str) -> Option<&'static dyn Dialect> {
+        let _ = name;
+        None
+    }
+
     /// The answer to a binary frame.
     fn refuse_binary(&self, speaker: &Speaker, bytes: &[u8]) -> Command;
 }
@@ -40,6 +55,8 @@ pub struct Customs {
     pub default_profile: &'static str,
     /// Whether a peer is listed from its first message on, and not from its connection on.
     pub listed_by_first_message: bool,
+    /// Whether a connection is told, before all else, what it is and goes by.
+    pub announces_session: bool,
 }
 
 /// What becomes of a peer whose socket drops.

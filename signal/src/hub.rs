@@ -17,7 +17,7 @@ use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
 
-use mailbox::{Bounds, Left, Letter, Mailbox, Mark};
+use mailbox::{Bounds, Left, Letter, Mailbox};
 use room::{Member, News, Room, Snapshot};
 use session::Session;
 
@@ -78,6 +78,8 @@ pub struct Seated {
     pub speaker: Speaker,
     /// What it will be told.
     pub mailbox: Arc<Mailbox>,
+    /// Whether its peer has been in the room before.
+    pub resumed: bool,
 }
 
 /// The rooms and peers of this node.
@@ -164,17 +166,10 @@ impl Hub {
         let Some(member) = known.member(peer).filter(|member| member.node == self.me).cloned() else {
             return;
         };
-        let session = known.sessions.entry(peer.clone()).or_insert_with(|| Session {
-            claim: member.claim,
-            seat: None,
-            mailbox: Arc::new(Mailbox::new(self.bounds)),
-            seen: now,
-            asked: false,
-            coming: false,
-            knows_roster: member.listed,
-            leaving: false,
-            hand_over: None,
-        });
+        let session = known
+            .sessions
+            .entry(peer.clone())
+            .or_insert_with(|| Session::new(member.claim, Mailbox::new(self.bounds), member.listed, now));
         session.claim = member.claim;
         known.is_claimed(peer);
     }
@@ -193,13 +188,14 @@ impl Hub {
         self.seats += 1;
         let seat = Seat(self.seats);
         let listed = snapshot.member(peer).is_some_and(|member| member.listed);
+        let resumed = moved || self.session_mut(room, peer).is_some();
         self.adopt(dialect, room, peer, snapshot, now);
         let until = now + self.patience.hand_over;
         let bounds = self.bounds;
         let speaker = Speaker { room: room.clone(), peer: peer.clone(), seat };
         let Some(session) = self.session_mut(room, peer) else {
             // The room was read again meanwhile, and somebody else holds the peer: this connection never had it.
-            return Seated { speaker, mailbox: Arc::new(Mailbox::new(bounds)) };
+            return Seated { speaker, mailbox: Arc::new(Mailbox::new(bounds)), resumed: false };
         };
         session.seat = Some(seat);
         session.heard(now);
@@ -210,7 +206,7 @@ impl Hub {
         }
         session.mailbox.give_to(seat);
         session.shut_or_open();
-        Seated { speaker, mailbox: session.mailbox.clone() }
+        Seated { speaker, mailbox: session.mailbox.clone(), resumed }
     }
 
     /// Another node has had this node's peer for a while, and may hold something for it.
@@ -246,9 +242,9 @@ impl Hub {
         Some(session.claim)
     }
 
-    /// The speaker has received the first `count` letters that were ever taken out of its mailbox: whose copies of them
-    /// are not needed any more.
-    pub fn confirmed(&mut self, speaker: &Speaker, count: u64, now: Instant) -> Result<Vec<Mark>, Goodbye> {
+    /// The speaker has received the first `count` letters that were ever taken out of its mailbox: those that were not
+    /// known to have arrived.
+    pub fn confirmed(&mut self, speaker: &Speaker, count: u64, now: Instant) -> Result<Vec<Letter>, Goodbye> {
         let session = self.session(speaker)?;
         session.heard(now);
         Ok(session.mailbox.confirm(speaker.seat, count))
@@ -317,18 +313,25 @@ impl Hub {
         peers.map(|peer| (peer.clone(), known.member(&peer).map(|member| member.node.clone()))).collect()
     }
 
-    /// Puts `letter` into the mailbox of each of this node's peers in `room`, but for `others`: those whose mailboxes were
-    /// full, and those of the others who are here.
-    pub fn tell_all(&self, room: &RoomId, letter: &Letter, others: &[PeerId]) -> (Vec<PeerId>, Vec<PeerId>) {
-        let (mut full, mut left_out) = (Vec::new(), Vec::new());
+    /// Puts `letter` into the mailbox of each of this node's peers in `room`, but for `others`: into how many, those whose
+    /// mailboxes were full, and those of the others who are here.
+    pub fn tell_all(
+        &self,
+        room: &RoomId,
+        letter: &Letter,
+        others: &[PeerId],
+    ) -> (usize, Vec<PeerId>, Vec<PeerId>) {
+        let (mut told, mut full, mut left_out) = (0, Vec::new(), Vec::new());
         for (peer, session) in self.rooms.get(room).iter().flat_map(|known| &known.sessions) {
             if others.contains(peer) {
                 left_out.push(peer.clone());
             } else if session.mailbox.push(letter.clone()).is_err() {
                 full.push(peer.clone());
+            } else {
+                told += 1;
             }
         }
-        (full, left_out)
+        (told, full, left_out)
     }
 
     /// Tells this node's peers in `room` who is there; not `but`, and not those who have not said anything yet. In one

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,9 @@ pub enum Command {
         payload: Option<Box<RawValue>>,
         /// Whether the sender wants to hear that it did not arrive.
         receipt: Receipt,
+        /// What the sender calls it, if it wants to hear that it was accepted. One of the same name is the same message
+        /// once more.
+        id: Option<Arc<str>>,
     },
     /// Say this of me from now on.
     Rename(Profile),
@@ -218,6 +222,31 @@ pub enum Event<'a> {
         to: &'a PeerId,
         /// Why.
         why: Undelivered,
+        /// What you called it, if you did.
+        id: Option<&'a str>,
+    },
+    /// A message that you gave a name to is safe: not in one node's memory only.
+    Accepted {
+        /// What you called it.
+        id: &'a str,
+    },
+    /// What this connection is, and goes by.
+    Session {
+        /// Proves who you are when you come back.
+        token: &'a str,
+        /// After this silence you are pinged.
+        ping_interval: Duration,
+        /// For so long you are waited for when you are away.
+        grace: Duration,
+        /// Bytes in a message, at most.
+        max_message_bytes: usize,
+        /// Whether you have been here before, and what was held for you follows.
+        resumed: bool,
+    },
+    /// This node is being stopped: come back, to another one, after this time.
+    GoingAway {
+        /// How long to wait.
+        after: Duration,
     },
     /// The server could not do what you asked just now.
     Busy,
@@ -266,10 +295,16 @@ impl Frame {
 
     /// What goes onto `receiver`'s wire: UTF-8, as [`Frame::new`] and [`Frame::around_receiver`] take nothing else.
     pub fn to(&self, receiver: &PeerId) -> Bytes {
+        self.to_with(receiver, "")
+    }
+
+    /// The same with `more`, members of an object, after the receiver's name. A frame without a place for that name has
+    /// none for them either.
+    pub fn to_with(&self, receiver: &PeerId, more: &str) -> Bytes {
         let Some(at) = self.receiver_at else { return self.text.clone() };
         let (before, after) = self.text.split_at((at as usize).min(self.text.len()));
         let receiver = serde_json::to_vec(receiver.as_str()).unwrap_or_default();
-        [before, &receiver, after].concat().into()
+        [before, &receiver, more.as_bytes(), after].concat().into()
     }
 
     /// Bytes held by it.

@@ -8,6 +8,7 @@
 //! - `entrance`: a peer comes, goes, is away, or moves between nodes;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
+mod acceptance;
 mod entrance;
 #[cfg(test)]
 mod inspection;
@@ -31,10 +32,11 @@ use crate::chance;
 use crate::dialect::{self, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
-use crate::hub::{Due, Hub, Patience};
+use crate::hub::{Due, Hub, Patience, Seated};
 use crate::ice::{Ice, Turn};
 use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Metrics;
+use acceptance::Acceptances;
 use receipts::Receipts;
 use ways::Ways;
 
@@ -69,6 +71,7 @@ pub struct Router {
     /// Somebody is to be looked for.
     seek: Arc<Notify>,
     receipts: Arc<Receipts>,
+    acceptances: Mutex<Acceptances>,
     been_up: AtomicBool,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
@@ -103,6 +106,7 @@ impl Router {
             ways: Mutex::new(ways),
             seek: Arc::default(),
             receipts: Arc::default(),
+            acceptances: Mutex::default(),
             been_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
@@ -146,8 +150,16 @@ impl Router {
             return self.answer(speaker, dialect.encode(&Event::Busy));
         }
         match command {
-            Command::Tell { to, kind, payload, receipt } => {
-                self.tell(dialect, speaker, (&to, &kind, payload.as_deref()), receipt, read);
+            Command::Tell { to, kind, payload, receipt, id } => {
+                let is_new = match &id {
+                    Some(id) => self.hub.lock().session(speaker)?.says(id),
+                    None => true,
+                };
+                if is_new {
+                    self.tell(dialect, speaker, (&to, &kind, payload.as_deref()), receipt, id, read);
+                } else if let Some(id) = id {
+                    self.said_again(speaker, id);
+                }
             }
             Command::Rename(profile) => self.rename(dialect, speaker, profile).await?,
             Command::Roster => self.roster(speaker)?,
@@ -167,9 +179,16 @@ impl Router {
 
     /// The speaker has received the first `count` letters that were ever taken out of its mailbox.
     pub fn confirmed(&self, speaker: &Speaker, count: u64) -> Result<(), Goodbye> {
-        let marks = self.hub.lock().confirmed(speaker, count, chance::now())?;
-        self.settle(marks);
+        let letters = self.hub.lock().confirmed(speaker, count, chance::now())?;
+        self.settle(&speaker.room, letters);
         Ok(())
+    }
+
+    /// Tells a connection what it is, and goes by, before anything else; if its protocol has a word for that.
+    pub fn greet(&self, dialect: &'static dyn Dialect, seated: &Seated, event: &Event<'_>) {
+        if let Some(frame) = dialect.encode(event) {
+            seated.mailbox.greet(frame);
+        }
     }
 
     /// A sign of life that was no frame: a pong.

@@ -20,6 +20,7 @@ use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
+use crate::message::Event;
 use crate::metrics::{Connected, Metrics};
 use crate::router::Router;
 
@@ -47,6 +48,8 @@ const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 8 * 1024;
 /// After so many letters it is asked at once whether they have arrived.
 const RECEIPT_FOR: u64 = 64;
+/// Clients that are sent to other nodes are to be there within this time, each at a moment of its own.
+const COME_BACK_WITHIN: Duration = Duration::from_secs(1);
 /// How long the other end has to answer a close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -140,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         tracing::debug!(reason = goodbye.label(), "a connection ended");
         if goodbye == Goodbye::Restarting {
             // One who comes back to another node is not to hear again what it has just heard.
-            let _ = timeout(FAREWELL, self.wait_for_receipt()).await;
+            let _ = timeout(FAREWELL, self.prepare_to_part()).await;
         }
         // Before the last words: who hears them and comes back at once is to find its seat free.
         self.router.gone(self.dialect, &self.seated.speaker).await;
@@ -171,9 +174,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn write(&mut self, count: u64) -> Result<(), Goodbye> {
         let ask = self.receipt.asked.is_none() && count >= self.receipt.confirmed + RECEIPT_FOR;
         let (stream, batch, peer) = (&mut self.stream, &self.batch, &self.seated.speaker.peer);
+        let dialect = self.dialect;
         let written = async {
             for letter in batch {
-                stream.feed(text(letter.frame.to(peer))?).await?;
+                stream.feed(text(dialect.write(&letter.frame, peer, letter.number))?).await?;
             }
             if ask {
                 stream.feed(ping(count)).await?;
@@ -233,8 +237,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.router.confirmed(&self.seated.speaker, count)
     }
 
-    /// Asks whether what was written has arrived, and serves the client until it has said so.
-    async fn wait_for_receipt(&mut self) -> Result<(), Goodbye> {
+    /// Says that this node is going away, if the protocol has a word for that; asks whether what was written has arrived,
+    /// and serves the client until it has said so.
+    async fn prepare_to_part(&mut self) -> Result<(), Goodbye> {
+        let after = COME_BACK_WITHIN.mul_f64(rand::random());
+        if let Some(frame) = self.dialect.encode(&Event::GoingAway { after }) {
+            let frame = text(frame.to(&self.seated.speaker.peer)).map_err(goodbye_for)?;
+            self.stream.send(frame).await.map_err(goodbye_for)?;
+        }
         while self.receipt.confirmed < self.receipt.written {
             if self.receipt.asked.is_none() {
                 self.ping().await?;

@@ -110,10 +110,8 @@ fn letter_to(name: &str, text: &str) -> Envelope {
         room: room("r"),
         to: peer(name),
         letter: Letter {
-            frame: Frame::around_receiver("{\"to\":\"", &format!("\",\"text\":\"{text}\"}}")),
             from: Some(peer("alice")),
-            mark: None,
-            read: None,
+            ..Letter::from_server(Frame::around_receiver("{\"to\":\"", &format!("\",\"text\":\"{text}\"}}")))
         },
         spent: Duration::ZERO,
     })

@@ -1,5 +1,7 @@
 #![doc = include_str!("../../docs/camus.md")]
 
+mod v1;
+
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -24,8 +26,12 @@ const MAX_USERNAME: usize = 100;
 /// Characters in a slug, at most.
 const MAX_SLUG: usize = 64;
 
-static CUSTOMS: Customs =
-    Customs { away: Away::Parked, default_profile: "Major Tom", listed_by_first_message: true };
+static CUSTOMS: Customs = Customs {
+    away: Away::Parked,
+    default_profile: "Major Tom",
+    listed_by_first_message: true,
+    announces_session: false,
+};
 
 /// The room of this slug; `None` if no room can have it: a slug is 1 to 64 of `a-z`, `0-9` and `-`.
 pub fn room(slug: &str) -> Option<RoomId> {
@@ -95,10 +101,13 @@ impl Dialect for Camus {
 
     fn decode(&self, _: &Speaker, text: &str) -> Command {
         match read(text) {
-            Ok(incoming) if incoming.receiver == SERVER => to_server(&incoming),
-            Ok(incoming) => relay(&incoming),
+            Ok(incoming) => obey(&incoming, None),
             Err(why) => refuse(&why),
         }
+    }
+
+    fn subprotocol(&self, name: &str) -> Option<&'static dyn Dialect> {
+        (name == v1::NAME).then_some(&v1::V1 as &dyn Dialect)
     }
 
     fn refuse_binary(&self, _: &Speaker, _: &[u8]) -> Command {
@@ -120,14 +129,18 @@ impl Dialect for Camus {
             Event::Left { peer, at } => frame(peer.as_str(), "bye", &at.to_string()),
             Event::AreYouThere { at } => from_server("ping", &at.to_string()),
             Event::Removed { at } => from_server("bye", &at.to_string()),
-            Event::Undelivered { to, why } => error(&undelivered(to, *why)),
+            Event::Undelivered { to, why, id: None } => error(&undelivered(to, *why)),
+            Event::Undelivered { to, why, id: Some(id) } => v1::undeliverable(id, to, *why),
+            Event::Accepted { id } => v1::accepted(id),
+            // Who speaks plain camus does not expect them.
+            Event::Session { .. } | Event::GoingAway { .. } => return None,
             Event::Busy => error("Busy: the server cannot do that just now; try again in a few seconds"),
         })
     }
 }
 
 /// The message in `text`, or what is wrong with it.
-fn read(text: &str) -> Result<Incoming<'_>, String> {
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     // serde takes an array of the members' values for a struct.
     if !text.trim_ascii_start().starts_with('{') {
         return Err("Not a message: expected a JSON object".into());
@@ -137,6 +150,11 @@ fn read(text: &str) -> Result<Incoming<'_>, String> {
     }
     serde_json::from_str(text)
         .map_err(|e| format!("Not a message: {e}; expected an object with strings `receiver` and `type`"))
+}
+
+/// What a message asks for, which its sender calls `id`.
+fn obey(incoming: &Incoming<'_>, id: Option<&str>) -> Command {
+    if incoming.receiver == SERVER { to_server(incoming) } else { relay(incoming, id) }
 }
 
 fn to_server(incoming: &Incoming<'_>) -> Command {
@@ -162,7 +180,7 @@ fn rename(data: Option<&RawValue>) -> Command {
     if username.trim().is_empty() { Command::Noted } else { Command::Rename(username.into()) }
 }
 
-fn relay(incoming: &Incoming<'_>) -> Command {
+fn relay(incoming: &Incoming<'_>, id: Option<&str>) -> Command {
     let to = match &*incoming.receiver {
         ROOM => To::Everyone,
         peer => To::Peer(PeerId::new(peer)),
@@ -174,6 +192,7 @@ fn relay(incoming: &Incoming<'_>) -> Command {
         kind: incoming.kind.as_ref().into(),
         payload: incoming.data.map(ToOwned::to_owned),
         receipt,
+        id: id.map(Into::into),
     }
 }
 
@@ -277,7 +296,7 @@ mod tests {
     #[test]
     fn a_message_is_relayed_byte_for_byte_and_its_sender_is_the_servers_word() {
         let text = r#"{"type":"offer","x":[],"receiver":"bob","data":{ "sdp" : "v=0\r\n\u00e9" , "n":1e999},"sender":"eve"}"#;
-        let Command::Tell { to, kind, payload, receipt } = decode(text) else { panic!("not relayed") };
+        let Command::Tell { to, kind, payload, receipt, .. } = decode(text) else { panic!("not relayed") };
         assert_eq!(
             (to.clone(), &*kind, receipt),
             (To::Peer(PeerId::new("bob")), "offer", Receipt::TellSender)

@@ -21,6 +21,8 @@ use crate::access::Pass;
 use crate::backplane::Refusal;
 use crate::dialect::{Dialect, Door, Knock};
 use crate::goodbye::Goodbye;
+use crate::hub::Seated;
+use crate::message::Event;
 use crate::socket::{self, Socket};
 
 /// A client that has been answered has this long to see it.
@@ -44,6 +46,7 @@ impl Site {
             Ok(pass) => pass,
             Err(answer) => return answer,
         };
+        let (dialect, subprotocol) = flavour(dialect, request.headers());
         let upgrade = hyper::upgrade::on(&mut request);
         let (entered, answer) = oneshot::channel();
         let site = self.clone();
@@ -57,10 +60,23 @@ impl Site {
             drop(slot);
         });
         match answer.await {
-            Ok(Ok(())) => switch_protocols(&accept),
+            Ok(Ok(())) => switch_protocols(&accept, subprotocol),
             Ok(Err(why)) => refused(why),
             Err(_) => refused(Refusal::Unavailable),
         }
+    }
+
+    /// What the connection is, and goes by: for who wants to know.
+    fn greet(&self, dialect: &'static dyn Dialect, pass: &Pass, seated: &Seated) {
+        let own = self.pass_for(&pass.room, pass.made, None, seated.speaker.peer.clone(), None);
+        let session = Event::Session {
+            token: &self.passes.sign(&own),
+            ping_interval: self.settings.socket.ping_interval,
+            grace: self.settings.camus.grace,
+            max_message_bytes: self.settings.max_message_bytes,
+            resumed: seated.resumed,
+        };
+        self.router.greet(dialect, seated, &session);
     }
 
     async fn open_socket(
@@ -77,6 +93,9 @@ impl Site {
                 return None;
             }
         };
+        if dialect.customs().announces_session {
+            self.greet(dialect, &pass, &seated);
+        }
         // A client that has hung up meanwhile is one whose upgrade fails.
         let _ = entered.send(Ok(()));
         let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await;
@@ -89,6 +108,19 @@ impl Site {
         let (router, manners) = (self.router.clone(), self.manners.clone());
         Some(Socket::new(stream, dialect, seated, router, manners, self.metrics.clone()))
     }
+}
+
+/// The dialect as it is spoken with the first of the offered subprotocols that it knows (RFC 6455, 4.2.2), and that one's
+/// name.
+fn flavour(
+    dialect: &'static dyn Dialect,
+    headers: &HeaderMap,
+) -> (&'static dyn Dialect, Option<HeaderValue>) {
+    let offers =
+        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut offers = offers.flat_map(|value| value.split(',')).map(str::trim);
+    let known = |name| Some((dialect.subprotocol(name)?, HeaderValue::from_str(name).ok()));
+    offers.find_map(known).unwrap_or((dialect, None))
 }
 
 /// The connection itself, and what was read from it after the request.
@@ -124,12 +156,15 @@ fn accept_key(headers: &HeaderMap) -> Result<String, Answer> {
     Ok(derive_accept_key(key.as_bytes()))
 }
 
-fn switch_protocols(accept: &str) -> Answer {
+fn switch_protocols(accept: &str, subprotocol: Option<HeaderValue>) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     if let Ok(accept) = HeaderValue::from_str(accept) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }

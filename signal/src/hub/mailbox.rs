@@ -1,6 +1,7 @@
 //! What waits for a peer, and what happens when too much does.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -17,6 +18,13 @@ pub struct Letter {
     pub frame: Frame,
     /// Who is told if it never arrives; `None` if nobody is.
     pub from: Option<PeerId>,
+    /// Tells it from all others, also when it comes a second time; 0 for what the server itself says.
+    pub number: u64,
+    /// What its sender calls it, if it wants to hear that it was accepted.
+    pub name: Option<Arc<str>>,
+    /// Whether its sender has heard that, as far as this node knows.
+    #[serde(skip)]
+    pub accepted: bool,
     /// Who keeps a copy until it hears what became of this one; `None` if nobody does.
     pub mark: Option<Mark>,
     /// When it was read from its sender's socket, if that is measured.
@@ -27,7 +35,7 @@ pub struct Letter {
 impl Letter {
     /// A frame from the server itself: nobody is told if it never arrives.
     pub fn from_server(frame: Frame) -> Self {
-        Self { frame, from: None, mark: None, read: None }
+        Self { frame, from: None, number: 0, name: None, accepted: false, mark: None, read: None }
     }
 }
 
@@ -263,22 +271,17 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// The connection at `seat` has received the first `count` letters that were ever taken out: the marks of those
-    /// that were not known to have arrived.
-    pub fn confirm(&self, seat: Seat, count: u64) -> Vec<Mark> {
+    /// The connection at `seat` has received the first `count` letters that were ever taken out: those of them that were
+    /// not known to have arrived.
+    pub fn confirm(&self, seat: Seat, count: u64) -> Vec<Letter> {
         let mut inside = self.inside.lock();
         if inside.seat != Some(seat) {
             return Vec::new();
         }
         let oldest = inside.count - inside.taken.len() as u64;
         let arrived = usize::try_from(count.min(inside.count).saturating_sub(oldest)).unwrap_or_default();
-        let mut marks = Vec::new();
-        let mut bytes = 0;
-        for letter in inside.taken.drain(..arrived) {
-            bytes += letter.frame.len();
-            marks.extend(letter.mark);
-        }
-        inside.taken_bytes -= bytes;
+        let letters: Vec<_> = inside.taken.drain(..arrived).collect();
+        inside.taken_bytes -= letters.iter().map(|letter| letter.frame.len()).sum::<usize>();
         if inside.taken.is_empty() {
             // Most connections are silent most of the time.
             inside.taken = VecDeque::new();
@@ -286,7 +289,14 @@ impl Mailbox {
         if arrived > 0 {
             inside.wake();
         }
-        marks
+        letters
+    }
+
+    /// Puts in what a connection is to hear before anything else.
+    pub fn greet(&self, frame: Frame) {
+        let mut inside = self.inside.lock();
+        inside.answers.insert(0, frame);
+        inside.wake();
     }
 
     /// Bytes that wait, or are not confirmed.
@@ -368,7 +378,7 @@ mod tests {
     }
 
     fn letter(text: &str) -> Letter {
-        Letter { frame: Frame::new(text.into()), from: Some(PeerId::new("bob")), mark: None, read: None }
+        Letter { from: Some(PeerId::new("bob")), ..Letter::from_server(Frame::new(text.into())) }
     }
 
     fn take_as(mailbox: &Mailbox, seat: Seat) -> Poll<Result<String, Goodbye>> {
@@ -423,9 +433,12 @@ mod tests {
         }
         mailbox.push(letter("of this node")).unwrap();
         assert!(take(&mailbox).is_ready());
-        assert_eq!(mailbox.confirm(SEAT, 2), [mark(1), mark(2)]);
-        assert_eq!(mailbox.confirm(SEAT, 2), [], "once");
-        assert_eq!(mailbox.confirm(SEAT, 4), [mark(3)]);
+        let confirmed = |count| -> Vec<Mark> {
+            mailbox.confirm(SEAT, count).into_iter().filter_map(|letter| letter.mark).collect()
+        };
+        assert_eq!(confirmed(2), [mark(1), mark(2)]);
+        assert_eq!(confirmed(2), [], "once");
+        assert_eq!(confirmed(4), [mark(3)]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One of this node's own peers: connected, or away and held for.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,12 @@ pub struct Session {
     pub leaving: bool,
     /// What is on its way here from the node that had it before.
     pub hand_over: Option<HandOver>,
+    /// What it has called its last messages, the newest last.
+    said: VecDeque<Arc<str>>,
 }
+
+/// So many names of messages are remembered of a peer that gives them names.
+const REMEMBERED: usize = 256;
 
 /// What another node held for a peer that is here now; newer messages wait for it.
 #[derive(Debug)]
@@ -39,6 +45,34 @@ pub struct HandOver {
 }
 
 impl Session {
+    /// One that is held by `claim`, and away.
+    pub fn new(claim: Claim, mailbox: Mailbox, knows_roster: bool, now: Instant) -> Self {
+        Self {
+            claim,
+            seat: None,
+            mailbox: Arc::new(mailbox),
+            seen: now,
+            asked: false,
+            coming: false,
+            knows_roster,
+            leaving: false,
+            hand_over: None,
+            said: VecDeque::new(),
+        }
+    }
+
+    /// It says something that it calls `name`; whether that is new.
+    pub fn says(&mut self, name: &Arc<str>) -> bool {
+        if self.said.contains(name) {
+            return false;
+        }
+        if self.said.len() == REMEMBERED {
+            self.said.pop_front();
+        }
+        self.said.push_back(name.clone());
+        true
+    }
+
     /// A sign of life.
     pub fn heard(&mut self, now: Instant) {
         self.seen = now;

@@ -42,7 +42,7 @@ fn snapshot(version: u64, members: &[(&str, Member)]) -> Snapshot {
 }
 
 fn letter(text: &str) -> Letter {
-    Letter { frame: Frame::new(text.into()), from: Some(peer("bob")), mark: None, read: None }
+    Letter { from: Some(peer("bob")), ..Letter::from_server(Frame::new(text.into())) }
 }
 
 /// Alice sits down here, by claim `version`; `moved` if another node has had her.

@@ -51,7 +51,7 @@ impl Router {
     fn arrived(self: &Arc<Self>, from_node: &NodeId, envelope: Envelope) {
         match envelope {
             Envelope::Deliver(delivery) => self.delivered(from_node, delivery),
-            Envelope::DeliverAll(all) => self.delivered_to_all(all),
+            Envelope::DeliverAll(all) => self.delivered_to_all(from_node, all),
             Envelope::Settled { numbers } => self.accounted_for(numbers, None),
             Envelope::Holds { numbers } => self.accounted_for(numbers, Some(from_node)),
             Envelope::Roster { room, but } => self.show_roster(&room, Some(&but)),

@@ -1,12 +1,15 @@
 //! Messages on their way: into a mailbox here, on to another node, waiting for a peer that cannot be found, or back.
 
-use std::sync::Weak;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout_at};
 
 use super::Router;
+use super::acceptance::Named;
 use super::receipts::GATHER;
 use super::ways::{Address, Found, Placed, Refused};
 use crate::backplane::{Delivery, DeliveryToAll, Envelope};
@@ -24,6 +27,7 @@ impl Router {
         speaker: &Speaker,
         (to, kind, payload): (&To, &str, Option<&RawValue>),
         receipt: Receipt,
+        name: Option<Arc<str>>,
         read: Instant,
     ) {
         let Some(frame) = dialect.encode(&Event::Told { from: &speaker.peer, to, kind, payload }) else {
@@ -31,16 +35,56 @@ impl Router {
         };
         let room = speaker.room.clone();
         let from = (receipt == Receipt::TellSender).then(|| speaker.peer.clone());
-        let letter = Letter { frame, from, mark: None, read: Some(Read { at: read, elsewhere: false }) };
-        match to {
-            To::Peer(to) => self.deliver(Delivery { room, to: to.clone(), letter, spent: Duration::ZERO }),
+        let number = number(&speaker.peer, name.as_deref());
+        let read_at = Some(Read { at: read, elsewhere: false });
+        let named = name.clone().map(|name| (room.clone(), speaker.peer.clone(), name));
+        let letter = Letter { from, number, name, read: read_at, ..Letter::from_server(frame) };
+        let count = match to {
+            To::Peer(to) => {
+                self.deliver(Delivery { room, to: to.clone(), letter, spent: Duration::ZERO });
+                1
+            }
             To::Everyone => self.tell_everyone(&room, &letter, read),
+        };
+        if let Some(named) = named {
+            let safe = self.acceptances.lock().expect(named.clone(), count);
+            self.accept(safe.then_some(named));
         }
     }
 
-    fn tell_everyone(&self, room: &RoomId, letter: &Letter, read: Instant) {
+    /// The speaker has said again what it has said before: it may not have heard that it was accepted.
+    pub(super) fn said_again(&self, speaker: &Speaker, name: Arc<str>) {
+        let named = (speaker.room.clone(), speaker.peer.clone(), name);
+        let is_open = self.acceptances.lock().is_open(&named);
+        self.accept((!is_open).then_some(named));
+    }
+
+    /// Tells the senders of these that they are safe.
+    fn accept(&self, safe: impl IntoIterator<Item = Named>) {
+        for (room, from, name) in safe {
+            let dialect = dialect::named(room.dialect());
+            let frame = dialect.and_then(|dialect| dialect.encode(&Event::Accepted { id: &name }));
+            if let Some(frame) = frame {
+                let letter = Letter::from_server(frame);
+                self.deliver(Delivery { room, to: from, letter, spent: Duration::ZERO });
+            }
+        }
+    }
+
+    /// One of those whom these are for has them, or its sender was told.
+    fn one_has(&self, messages: impl IntoIterator<Item = Named>) {
+        let safe: Vec<_> = {
+            let mut acceptances = self.acceptances.lock();
+            messages.into_iter().filter(|message| acceptances.one(message.clone())).collect()
+        };
+        self.accept(safe);
+    }
+
+    /// How many it was for.
+    fn tell_everyone(&self, room: &RoomId, letter: &Letter, read: Instant) -> usize {
         let (now, spent) = (chance::now(), chance::since(read));
         let mut refused = Refused::new();
+        let count;
         let delivery =
             |to: PeerId| Delivery { room: room.clone(), to, letter: letter.clone(), spent: Duration::ZERO };
         {
@@ -48,11 +92,12 @@ impl Router {
             // Older letters for those who have only just come here may still be on their way elsewhere.
             let behind = ways.peers(room);
             // In one step: who moves between nodes meanwhile is in one of the two.
-            let (full, waiting, elsewhere) = {
+            let (told, full, waiting, elsewhere) = {
                 let hub = self.hub.lock();
-                let (full, waiting) = hub.tell_all(room, letter, &behind);
-                (full, waiting, hub.peers_elsewhere(room))
+                let (told, full, waiting) = hub.tell_all(room, letter, &behind);
+                (told, full, waiting, hub.peers_elsewhere(room))
             };
+            count = told + full.len() + waiting.len() + elsewhere.values().map(Vec::len).sum::<usize>();
             refused.extend(full.into_iter().map(|to| (delivery(to), Undelivered::Full)));
             for to in waiting {
                 refused.extend(ways.wait(delivery(to), now, now).err());
@@ -64,6 +109,7 @@ impl Router {
         }
         self.refuse(refused);
         self.stir();
+        count
     }
 
     /// Puts a letter into its peer's mailbox if the peer is here, and sends it on if not. What cannot be delivered is
@@ -121,9 +167,13 @@ impl Router {
     }
 
     /// A letter to everybody comes from another node: into the mailboxes of those whom it was sent here for.
-    pub(super) fn delivered_to_all(&self, all: DeliveryToAll) {
+    pub(super) fn delivered_to_all(&self, from: &NodeId, all: DeliveryToAll) {
         let DeliveryToAll { room, to, letter, spent } = all;
         let read = Some(self.read_elsewhere(spent));
+        if let (Some(_), Some(mark)) = (&letter.name, &letter.mark) {
+            let numbers = (mark.number..).take(to.len()).collect();
+            let _ = self.backplane.carry(from, Envelope::Holds { numbers });
+        }
         for (to, number) in to.into_iter().zip(letter.mark.as_ref().map_or(0, |mark| mark.number)..) {
             let mark = letter.mark.as_ref().map(|mark| Mark { number, ..mark.clone() });
             let letter = Letter { mark, read, ..letter.clone() };
@@ -131,17 +181,17 @@ impl Router {
         }
     }
 
-    /// Letters have come here from `from`. If another node keeps their copies, it is told where they are now; if this one
-    /// does, it need not any more.
+    /// Letters have come here from `from`. If another node keeps their copies, it is told where they are now, as is one
+    /// whose peer wants to hear of it; if this one does, it need not any more.
     pub(super) fn take_in(&self, from: &NodeId, letters: &mut [Letter]) {
         let me = self.backplane.node();
         for letter in letters {
             match &letter.mark {
                 Some(mark) if mark.node == *me => {
-                    self.ways.lock().settled([mark.number], chance::now());
+                    self.accounted_for(vec![mark.number], None);
                     letter.mark = None;
                 }
-                Some(mark) if mark.node != *from => {
+                Some(mark) if mark.node != *from || letter.name.is_some() => {
                     let holds = Envelope::Holds { numbers: vec![mark.number] };
                     // A node that is gone keeps nothing.
                     let _ = self.backplane.carry(&mark.node, holds);
@@ -191,46 +241,59 @@ impl Router {
 
     /// Other nodes say what became of letters of which this one keeps copies; `by`: they are there now.
     pub(super) fn accounted_for(&self, numbers: Vec<u64>, by: Option<&NodeId>) {
-        let mut ways = self.ways.lock();
-        match by {
-            Some(node) => ways.held(node, numbers, chance::now()),
-            None => ways.settled(numbers, chance::now()),
-        }
-        drop(ways);
+        let safe = {
+            let mut ways = self.ways.lock();
+            match by {
+                Some(node) => ways.held(node, numbers, chance::now()),
+                None => ways.settled(numbers, chance::now()),
+            }
+        };
+        self.one_has(safe);
         self.stir();
     }
 
     /// These letters have arrived, or nobody misses them.
-    pub(super) fn settle(&self, marks: impl IntoIterator<Item = Mark>) {
+    pub(super) fn settle(&self, room: &RoomId, letters: Vec<Letter>) {
+        let mut safe = Vec::new();
+        let mut marks = Vec::new();
+        for letter in letters {
+            match letter.mark {
+                // The node that keeps the copy hears of it, and tells the sender.
+                Some(mark) => marks.push(mark),
+                None => {
+                    safe.extend(letter.from.zip(letter.name).map(|(from, name)| (room.clone(), from, name)));
+                }
+            }
+        }
         self.receipts.add(marks);
+        self.one_has(safe);
     }
 
     /// Tells the senders of what does not arrive. The copies are settled after they were told, not before.
     fn refuse(&self, refused: Refused) {
         for (Delivery { room, to, letter, .. }, why) in refused {
             if let Some(from) = &letter.from {
-                self.undelivered(&room, from, &to, why);
+                self.undelivered(&room, from, &to, why, letter.name.as_deref());
             }
-            self.settle(letter.mark);
+            self.settle(&room, vec![letter]);
         }
     }
 
-    /// Each of those who sent `held` is told once that `peer` never got it.
+    /// Those who sent `held` are told that `peer` never got it: each once, or of each message that has a name.
     pub(super) fn never_arrived(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>) {
-        let mut senders: Vec<_> = held.iter().filter_map(|letter| letter.from.clone()).collect();
-        senders.sort();
-        senders.dedup();
-        for from in senders.iter().filter(|from| *from != peer) {
-            self.undelivered(room, from, peer, Undelivered::Expired);
+        let sent = held.iter().filter_map(|letter| Some((letter.from.clone()?, letter.name.clone())));
+        let told: BTreeSet<_> = sent.filter(|(from, _)| from != peer).collect();
+        for (from, name) in &told {
+            self.undelivered(room, from, peer, Undelivered::Expired, name.as_deref());
         }
-        self.settle(held.into_iter().filter_map(|letter| letter.mark));
+        self.settle(room, held);
     }
 
     /// What was left of a peer that has gone for good. `on_purpose`: what it has not confirmed is no loss to it.
     pub(super) fn left_over(&self, room: &RoomId, peer: &PeerId, left: Left, on_purpose: bool) {
         let Left { taken, waiting } = left;
         if on_purpose {
-            self.settle(taken.into_iter().filter_map(|letter| letter.mark));
+            self.settle(room, taken);
             self.never_arrived(room, peer, waiting);
         } else {
             self.never_arrived(room, peer, [taken, waiting].concat());
@@ -239,10 +302,10 @@ impl Router {
 
     /// Tells `from` that its message did not reach `to`, wherever `from` is. It goes the way of any message, but nobody is
     /// told if it cannot be delivered.
-    pub(super) fn undelivered(&self, room: &RoomId, from: &PeerId, to: &PeerId, why: Undelivered) {
+    fn undelivered(&self, room: &RoomId, from: &PeerId, to: &PeerId, why: Undelivered, name: Option<&str>) {
         self.metrics.undeliverable(why);
         let dialect = dialect::named(room.dialect());
-        let frame = dialect.and_then(|dialect| dialect.encode(&Event::Undelivered { to, why }));
+        let frame = dialect.and_then(|dialect| dialect.encode(&Event::Undelivered { to, why, id: name }));
         if let Some(frame) = frame {
             let letter = Letter::from_server(frame);
             self.deliver(Delivery { room: room.clone(), to: from.clone(), letter, spent: Duration::ZERO });
@@ -286,6 +349,14 @@ impl Router {
         self.refuse(refused);
         self.stir();
     }
+}
+
+/// What tells a message from all others. If its sender has a name for it, the same on every node.
+fn number(from: &PeerId, name: Option<&str>) -> u64 {
+    let Some(name) = name else { return rand::random::<u64>().max(1) };
+    let hash = Sha256::new().chain_update(from.as_str()).chain_update([0]).chain_update(name).finalize();
+    let first = hash.first_chunk().copied().unwrap_or_default();
+    u64::from_be_bytes(first).max(1)
 }
 
 /// Looks for peers for whom something waits, until the router is gone.

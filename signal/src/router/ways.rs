@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::acceptance::Named;
 use crate::backplane::{Backplane, Delivery, DeliveryToAll, Envelope};
 use crate::chance::Map;
 use crate::hub::mailbox::{Letter, Mark};
@@ -249,17 +250,30 @@ impl Ways {
         Ok(())
     }
 
-    /// The copies of these numbers are not needed any more.
-    pub(super) fn settled(&mut self, numbers: impl IntoIterator<Item = u64>, now: Instant) {
+    /// The copies of these numbers are not needed any more. Those of them whose senders wait to hear that they are safe.
+    pub(super) fn settled(&mut self, numbers: impl IntoIterator<Item = u64>, now: Instant) -> Vec<Named> {
+        let mut safe = Vec::new();
         for number in numbers {
-            self.forget(number, now);
+            safe.extend(self.forget(number, now).and_then(|mut delivery| is_safe(&mut delivery)));
         }
+        safe
     }
 
-    /// The letters of these numbers are on `node` now, which has them from where they were.
-    pub(super) fn held(&mut self, node: &NodeId, numbers: impl IntoIterator<Item = u64>, now: Instant) {
+    /// The letters of these numbers are on `node` now, wherever they were. Those of them whose senders wait to hear that
+    /// they are safe.
+    pub(super) fn held(
+        &mut self,
+        node: &NodeId,
+        numbers: impl IntoIterator<Item = u64>,
+        now: Instant,
+    ) -> Vec<Named> {
+        let mut safe = Vec::new();
         for number in numbers {
             let Some(kept) = self.copies.get_mut(&number) else { continue };
+            safe.extend(is_safe(&mut kept.delivery));
+            if kept.at == *node {
+                continue;
+            }
             let from = std::mem::replace(&mut kept.at, node.clone());
             let address = (kept.delivery.room.clone(), kept.delivery.to.clone());
             let way = self.way_to(&address, now);
@@ -267,6 +281,7 @@ impl Ways {
             way.add(node, number);
             self.look_again(address, now);
         }
+        safe
     }
 
     /// `node` is gone: all that it had waits for its peers from now on, ahead of what does so already. `returned`: what it
@@ -562,6 +577,15 @@ impl Way {
             self.moved = None;
         }
     }
+}
+
+/// A letter is where its node's crash does not take it along. Once its sender may have to be told so.
+fn is_safe(delivery: &mut Delivery) -> Option<Named> {
+    let letter = &mut delivery.letter;
+    if std::mem::replace(&mut letter.accepted, true) {
+        return None;
+    }
+    Some((delivery.room.clone(), letter.from.clone()?, letter.name.clone()?))
 }
 
 /// What a letter weighs: its frame, and what is kept of it beside.

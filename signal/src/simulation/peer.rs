@@ -563,7 +563,8 @@ impl Socket<'_> {
         stage.ledger.lock().says(said);
         let payload = RawValue::from_string(number.to_string()).ok();
         let to = to.map_or(To::Everyone, To::Peer);
-        let command = Command::Tell { to, kind: "chat".into(), payload, receipt: Receipt::TellSender };
+        let command =
+            Command::Tell { to, kind: "chat".into(), payload, receipt: Receipt::TellSender, id: None };
         let acted = self.node.router.act(&Camus, speaker, command, chance::now()).await;
         if acted.is_err() {
             stage.ledger.lock().was_refused(&from, number);

@@ -23,6 +23,8 @@ pub(crate) struct Browser {
     pub(crate) ops: SocketAddr,
     /// What it sends as `Origin`, if anything.
     pub(crate) origin: Option<String>,
+    /// The subprotocol that its WebSockets ask for, if any.
+    pub(crate) subprotocol: Option<String>,
     cookies: Vec<Cookie>,
 }
 
@@ -40,7 +42,14 @@ impl Browser {
 
     /// One that asks at `address`.
     pub(crate) fn at(address: SocketAddr) -> Self {
-        Self { name: "Somebody".into(), address, ops: address, origin: None, cookies: Vec::new() }
+        Self {
+            name: "Somebody".into(),
+            address,
+            ops: address,
+            origin: None,
+            subprotocol: None,
+            cookies: Vec::new(),
+        }
     }
 
     /// Asks another node from now on.
@@ -106,7 +115,9 @@ impl Browser {
     pub(crate) async fn knocks(&self, path: &str) -> Result<Wire, Reply> {
         let mut request = format!("ws://{}{path}", self.address).into_client_request().expect("an address");
         let origin = self.origin.iter().map(|origin| ("origin", origin.clone()));
-        for (name, value) in origin.chain(self.cookie_for(path).map(|cookie| ("cookie", cookie))) {
+        let subprotocol = self.subprotocol.iter().map(|name| ("sec-websocket-protocol", name.clone()));
+        let cookie = self.cookie_for(path).map(|cookie| ("cookie", cookie));
+        for (name, value) in origin.chain(subprotocol).chain(cookie) {
             request.headers_mut().insert(name, value.parse().expect("a header"));
         }
         let stream = TcpStream::connect(self.address).await.expect("the node listens");

@@ -105,7 +105,7 @@ fn room() -> RoomId {
 }
 
 fn letter(text: &str) -> Letter {
-    Letter { frame: Frame::new(text.into()), from: Some(peer("alice")), mark: None, read: None }
+    Letter { from: Some(peer("alice")), ..Letter::from_server(Frame::new(text.into())) }
 }
 
 fn for_bob(text: &str) -> Delivery {
@@ -312,6 +312,25 @@ fn what_is_handed_over_is_kept_like_any_other_letter() {
     assert_eq!(scene.ways.hand_over(&node("b"), to, held, true, scene.now, &scene.wire), []);
     scene.finds(Found::On(node("c")));
     assert_eq!(scene.wire.carried(), ["c: ours for bob", "c: theirs for bob"]);
+}
+
+#[test]
+fn a_sender_who_wants_to_know_hears_once_that_its_letter_is_safe() {
+    let mut scene = Scene::new();
+    let named = |delivery: Delivery, name: &str| Delivery {
+        letter: Letter { name: Some(name.into()), ..delivery.letter },
+        ..delivery
+    };
+    for name in ["1", "2", "3"] {
+        scene.ways.send(Some(&node("b")), named(for_bob("x"), name), scene.now, &scene.wire).unwrap();
+    }
+    let safe = |name: &str| (room(), peer("alice"), name.into());
+    assert_eq!(scene.ways.held(&node("b"), [1], scene.now), [safe("1")], "it has come to b");
+    assert_eq!(scene.ways.settled([1, 2], scene.now), [safe("2")], "and that is known already");
+    scene.ways.held(&node("b"), [3], scene.now);
+    scene.ways.lost(&node("b"), Vec::new(), scene.now);
+    scene.finds(Found::On(node("c")));
+    assert_eq!(scene.ways.held(&node("c"), [4], scene.now), [], "also if it has to go again");
 }
 
 #[test]
