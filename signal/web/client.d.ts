@@ -158,11 +158,12 @@ export class Client extends EventTarget {
    */
   setTrack(kind: TrackKind, track: MediaStreamTrack | null): void;
   rename(username: string): void;
-  /** A line of the chat for everybody in the room. While there is no line it waits; it is sent until it was heard. */
+  /** A line of the chat for everybody in the room. While there is no line to the node it waits. Each is shown once. */
   say(text: string): void;
   /**
    * A message of a `type` of your own to the id of a peer, or to `ROOM`: everybody, ourselves too. `data` is anything that
-   * JSON can carry. False when there is no line: it is not sent then.
+   * JSON can carry. It is heard once; while there is no line it waits. Who is not there any more is told of as `warning`.
+   * False when too much waits already: it is not sent then.
    */
   send(receiver: string, type: string, data?: unknown): boolean;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Chat } from '../../web/client/chat.js';
 import { iceServers, renewIn, route } from '../../web/client/ice.js';
+import { Outbox } from '../../web/client/outbox.js';
 import { difference, readRoster } from '../../web/client/roster.js';
 import { delay } from '../../web/client/signaling.js';
 
@@ -61,15 +61,17 @@ test('the way is relayed when one end of the chosen pair is a relay', () => {
   assert.equal(route(new Map()), null);
 });
 
-test('a line of the chat is shown once, and sent until it was heard', () => {
-  const chat = new Chat();
-  const [one, two] = [chat.say('Ada', 'Tea?', 5), chat.say('Ada', 'Tea?', 5)];
-  assert.notEqual(one.time, two.time, 'said twice is not sent twice');
-  assert.deepEqual(chat.unheard, [one, two]);
-  assert.equal(chat.hear('a', true, one), 'own');
-  assert.deepEqual(chat.unheard, [two]);
-  assert.equal(chat.hear('a', true, one), 'known');
-  assert.equal(chat.hear('b', false, one), 'new', 'the same words of somebody else');
+test('a message is kept, by a name of its own, until it is safe', () => {
+  const outbox = new Outbox();
+  const [one, two] = ['Tea?', 'Tea?'].map((data) => outbox.add({ receiver: 'room', type: 'text', data }));
+  const names = [one, two].map((frame) => JSON.parse(frame).id);
+  assert.notEqual(names[0], names[1]);
+  assert.deepEqual(outbox.frames, [one, two]);
+  outbox.remove(names[0]);
+  outbox.remove('of another page');
+  assert.deepEqual(outbox.frames, [two]);
+  while (outbox.frames.length < 256) assert.notEqual(outbox.add({}), null);
+  assert.equal(outbox.add({}), null, 'too much waits');
 });
 
 test('attempts to come back spread out, and never more than so far', () => {

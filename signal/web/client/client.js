@@ -1,7 +1,6 @@
 // A call in one room of a Switchboard node: who is there, what they say, their sound and pictures.
 // What an app may use of it, and each event with its detail, is described in client.d.ts.
 
-import { Chat } from "./chat.js";
 import { iceServers, renewIn } from "./ice.js";
 import { Peer } from "./peer.js";
 import { difference, readRoster } from "./roster.js";
@@ -28,6 +27,17 @@ function spare(frames) {
   return frames.filter((frame) => frame !== least);
 }
 
+const REASONS = {
+  absent: "no client of that id is in this room",
+  full: "too much waits for that client already",
+  expired: "that client did not come back",
+  unreachable: "that client cannot be reached",
+};
+
+function notDelivered({ receiver, reason }) {
+  return `Not delivered to ${receiver}: ${REASONS[reason] ?? reason}`;
+}
+
 /** The slug `room`, or an error that says what one looks like. */
 function checkedRoom(room) {
   if (typeof room === "string" && /^[a-z0-9-]{1,64}$/.test(room)) return room;
@@ -43,7 +53,8 @@ function checkedServer(server) {
 export class Client extends EventTarget {
   #line;
   #seat;
-  #chat = new Chat();
+  // When we last said something: no two lines of ours have the same time, by which one that is back is known again.
+  #spoke = 0;
   #tracks = new Map();
   #policy;
   #servers = null;
@@ -124,12 +135,13 @@ export class Client extends EventTarget {
 
   /** A line for everybody in the room; it waits while there is no connection. */
   say(text) {
-    const line = this.#chat.say(this.username, text);
+    this.#spoke = Math.max(Date.now(), this.#spoke + 1);
+    const line = { from: this.username, time: this.#spoke, text };
     this.#tell("text", { sender: this.id, ...line, own: true, pending: true });
-    if (this.state === "connected") this.#line.send(ROOM, "text", line);
+    this.#line.send(ROOM, "text", line);
   }
 
-  /** A message of a type of your own to a peer's id or ROOM; false when it could not be sent. */
+  /** A message of a type of your own to a peer's id or ROOM; it waits while there is no connection. */
   send(receiver, type, data) {
     return this.#line.send(receiver, type, data);
   }
@@ -179,6 +191,7 @@ export class Client extends EventTarget {
     if (sender === SERVER && type === "ice-servers") return this.#serve(iceServers(data));
     if (sender === SERVER && type === "room-info") return this.#assemble(readRoster(data));
     if (sender === SERVER && type === "error") return this.#warned(data);
+    if (sender === SERVER && type === "undeliverable") return this.#warned(notDelivered(data));
     if (type === "bye") return this.#left(sender);
     if (type === "text") return this.#read(sender, data);
     if (!FROM_PEERS.has(type)) return this.#tell("message", { sender, receiver, type, data });
@@ -232,7 +245,6 @@ export class Client extends EventTarget {
       peer.restate();
     }
     this.#greets = false;
-    for (const line of this.#chat.unheard) this.#line.send(ROOM, "text", line);
   }
 
   #roll(clients) {
@@ -287,7 +299,6 @@ export class Client extends EventTarget {
     if (typeof data?.text !== "string") return;
     const { from, time, text } = data;
     const own = sender === this.id;
-    if (this.#chat.hear(sender, own, { from, time, text }) === "known") return;
     const said = { time: Number.isFinite(time) ? time : Date.now(), text, own, pending: false };
     this.#tell("text", { sender, from: this.#nameOf(sender, from), ...said });
   }

@@ -5,10 +5,11 @@
 //   welcome  the node has told us our id; detail {id, first, again}: the first time, or with the id of before
 //   down     the socket is gone, another one follows
 //   pass     the proof of our id is a newer one
-//   frame    detail {sender, receiver, type, data}: whatever is not the line's own business
+//   frame    detail {sender, receiver, type, data}: whatever is not the line's own business; each once
 //   problem  detail {status, text, final}: why the node does not let us in; status 0: it has not been reached yet
 //   ended    detail {why: "left" | "replaced" | "refused", text}: nothing more happens by itself
 
+import { Outbox } from "./outbox.js";
 import { askForPass, refusalOf } from "./pass.js";
 
 export const SERVER = "ground control";
@@ -22,6 +23,10 @@ const BEAT_EVERY = 15_000;
 const ANSWER_WITHIN = 8_000;
 // A pass expires, after some hours by default, whether the line is up or not; as long as it is good it gets a newer one.
 const RENEW_EVERY = 3600_000;
+// With this the node says when a message is safe, and numbers what it carries.
+const SUBPROTOCOL = "switchboard.v1";
+// Of what was heard so much is known again when it comes a second time.
+const REMEMBERED = 4096;
 const LOCKED = 401;
 const FORBIDDEN = 403;
 const TOO_MANY = 429;
@@ -38,6 +43,10 @@ export class Signaling extends EventTarget {
   #locked;
   #passes;
   #socket = null;
+  #outbox = new Outbox();
+  #heard = new Set();
+  // How soon the node that is about to stop wants us back.
+  #awayFor = null;
   #attempts = 0;
   #since = 0;
   #welcomed = false;
@@ -93,10 +102,20 @@ export class Signaling extends EventTarget {
     else this.#connect();
   }
 
-  /** Sends one frame; false when there is no socket to send it on. */
+  /**
+   * To the server: sends one frame; false when there is no socket to send it on. To others: it is kept, and sent again
+   * after each new connection, until it is safe; false when too much waits already.
+   */
   send(receiver, type, data) {
+    if (receiver === SERVER) return this.#write(JSON.stringify({ receiver, type, data }));
+    const frame = this.#outbox.add({ receiver, type, data });
+    if (frame && this.#welcomed) this.#write(frame);
+    return frame !== null;
+  }
+
+  #write(frame) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify({ receiver, type, data }));
+    this.#socket.send(frame);
     return true;
   }
 
@@ -124,7 +143,7 @@ export class Signaling extends EventTarget {
     const url = new URL(`/room/${encodeURIComponent(this.#room)}/ws`, this.#server);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("token", this.pass.token);
-    const socket = new WebSocket(url);
+    const socket = new WebSocket(url, [SUBPROTOCOL]);
     let opened = false;
     this.#socket = socket;
     this.#deadline = setTimeout(() => this.#lost(socket, opened, 1006), OPEN_WITHIN);
@@ -146,9 +165,36 @@ export class Signaling extends EventTarget {
     } catch {
       return;
     }
-    if (frame.sender === SERVER && frame.type === "pong") this.#welcome(frame.receiver);
-    else if (frame.type === "ping") this.send(frame.sender, "pong", frame.data);
-    else if (frame.type !== "pong" && !this.#leaving) this.#tell("frame", frame);
+    if (frame.sender === SERVER && this.#minds(frame)) return;
+    if (frame.type === "ping") this.send(frame.sender, "pong", frame.data);
+    else if (frame.type !== "pong" && !this.#leaving && this.#isNew(frame.id)) this.#tell("frame", frame);
+  }
+
+  /** What the server says about the line itself. */
+  #minds({ receiver, type, data }) {
+    const means = {
+      pong: () => this.#welcome(receiver),
+      session: () => this.#prove({ id: receiver, token: data.token }),
+      accepted: () => this.#outbox.remove(data.id),
+      "going-away": () => (this.#awayFor = data.reconnect_after_ms),
+    };
+    means[type]?.();
+    if (type === "undeliverable") this.#outbox.remove(data.id);
+    return type in means;
+  }
+
+  #prove(pass) {
+    if (pass.id !== this.pass?.id) return;
+    this.#passes[0] = pass;
+  }
+
+  /** A message that the node could not know to have arrived comes again, with the number that it had. */
+  #isNew(id) {
+    if (id === undefined) return true;
+    if (this.#heard.has(id)) return false;
+    this.#heard.add(id);
+    if (this.#heard.size > REMEMBERED) this.#heard.delete(this.#heard.values().next().value);
+    return true;
   }
 
   #welcome(id) {
@@ -166,6 +212,7 @@ export class Signaling extends EventTarget {
     this.#met = this.#entered = true;
     this.id = id;
     this.#tell("welcome", { id, first, again });
+    for (const frame of this.#outbox.frames) this.#write(frame);
   }
 
   /** A socket may be dead for minutes before the browser notices: an unanswered ping says so in seconds. */
@@ -179,6 +226,7 @@ export class Signaling extends EventTarget {
   #lost(socket, opened, code) {
     if (socket !== this.#socket) return;
     const wasUp = this.#welcomed;
+    const after = this.#awayFor;
     this.#drop(socket);
     if (this.#leaving && (wasUp || code === 1000)) return this.#stop();
     if (wasUp && Date.now() - this.#since > STEADY) this.#attempts = 0;
@@ -186,6 +234,7 @@ export class Signaling extends EventTarget {
     if (code === 4001) return this.#end("replaced", "This call went on in another tab or window.");
     if (wasUp) this.#tell("down");
     if (code === 4003 || !opened) this.#ask({ renew: code === 4003 });
+    else if (after !== null) this.#retry = setTimeout(() => this.#connect(), after);
     else this.#later();
   }
 
@@ -194,6 +243,7 @@ export class Signaling extends EventTarget {
     socket.close();
     this.#socket = null;
     this.#welcomed = false;
+    this.#awayFor = null;
     clearTimeout(this.#deadline);
     clearInterval(this.#beat);
     clearInterval(this.#renewal);
@@ -263,6 +313,7 @@ export class Signaling extends EventTarget {
 
   #stop() {
     this.#over = true;
+    this.#outbox = new Outbox();
     clearTimeout(this.#retry);
     this.#retry = undefined;
     globalThis.removeEventListener("online", this.#online);
