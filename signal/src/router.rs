@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
-use crate::chance;
+use crate::chance::{self, Map};
 use crate::dialect::{self, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
@@ -72,6 +72,8 @@ pub struct Router {
     seek: Arc<Notify>,
     receipts: Arc<Receipts>,
     acceptances: Mutex<Acceptances>,
+    /// The newest change of a room that a node could not be told of.
+    untold: Mutex<Map<(NodeId, RoomId), Changed>>,
     been_up: AtomicBool,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
@@ -107,6 +109,7 @@ impl Router {
             seek: Arc::default(),
             receipts: Arc::default(),
             acceptances: Mutex::default(),
+            untold: Mutex::default(),
             been_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
@@ -288,10 +291,27 @@ impl Router {
     /// A change that this node has made in the directory: known here, and told to `nodes`.
     fn publish(self: &Arc<Self>, nodes: BTreeSet<NodeId>, changed: Changed) {
         for node in nodes {
-            // A node that does not hear of it sees the gap at the next change, and reads the room again.
-            let _ = self.backplane.carry(&node, Envelope::Changed(changed.clone()));
+            self.tell_node(node, changed.clone());
         }
         self.changed(changed);
+    }
+
+    /// Tells another node of a change. One that cannot be told is told later of the newest: it sees the gap then, and
+    /// reads the room again.
+    fn tell_node(&self, node: NodeId, changed: Changed) {
+        if self.backplane.carry(&node, Envelope::Changed(changed.clone())).is_err() {
+            self.untold.lock().insert((node, changed.room.clone()), changed);
+        }
+    }
+
+    /// Tells nodes that could not be told, as long as they have peers in the room.
+    fn tell_the_untold(&self) {
+        let untold = std::mem::take(&mut *self.untold.lock());
+        for ((node, room), changed) in untold {
+            if self.hub.lock().other_nodes(&room).contains(&node) {
+                self.tell_node(node, changed);
+            }
+        }
     }
 
     fn roster(&self, speaker: &Speaker) -> Result<(), Goodbye> {
@@ -325,6 +345,7 @@ impl Router {
                 Due::GiveBack(room, peer, held) => self.never_arrived(&room, &peer, held),
             }
         }
+        self.tell_the_untold();
         self.measure();
         // The directory may be slow, and time goes on. Who is not removed now is due again.
         if let (false, Ok(turn)) = (leaving.is_empty(), self.removing.clone().try_acquire_owned()) {

@@ -170,15 +170,26 @@ impl Router {
     /// A node died, and this one holds `peer` from now on, until it comes back or its grace is over.
     fn adopted(self: &Arc<Self>, room: &RoomId, peer: &PeerId, snapshot: Snapshot) {
         let Some(dialect) = dialect::named(room.dialect()) else { return };
-        let version = snapshot.version;
+        let (version, record) = (snapshot.version, snapshot.record.clone());
         let member = snapshot.member(peer).cloned();
-        let is_new_here = {
+        let (is_new_here, is_connected, nodes) = {
             let mut hub = self.hub.lock();
+            // Whoever had it may be alive, and have nobody else in the room.
+            let mut nodes = hub.other_nodes(room);
             let is_new_here = hub.room(room).is_none();
             hub.adopt(dialect, room, peer, snapshot, chance::now());
-            is_new_here
+            nodes.extend(hub.other_nodes(room));
+            let session = hub.room(room).and_then(|room| room.sessions.get(peer));
+            (is_new_here, session.is_some_and(|session| session.seat.is_some()), nodes)
         };
-        self.publish_membership(room, version, peer, member);
+        if let Some(member) = member.clone().filter(|_| is_connected) {
+            // Its second connection came to nothing, and the first is here all the same.
+            let (router, room, peer) = (self.clone(), room.clone(), peer.clone());
+            let was = Remembered { member, record };
+            self.tasks.spawn(async move { router.claim_until_answered(room, peer, was).await });
+        }
+        let (id, peer) = (room.clone(), peer.clone());
+        self.publish(nodes, Changed { room: id, version, peer, member, frame: None, roster: false });
         if is_new_here {
             self.read_again(room.clone());
         }
