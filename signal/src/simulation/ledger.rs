@@ -20,8 +20,8 @@ pub(super) struct Fault {
 pub(super) enum Rule {
     /// A message is received, or its sender is told.
     NothingLost,
-    /// On one connection nothing comes twice that was said after it had begun, and what an earlier one held was handed
-    /// over; unless a node that lived was taken for dead since.
+    /// On one connection nothing comes twice that was said after it had begun, what an earlier one held was handed over,
+    /// and the sender's node knew of it; unless a node that lived was taken for dead since.
     NothingTwice,
     /// What one says to another through one node arrives in order.
     InOrder,
@@ -50,6 +50,8 @@ pub(super) struct Said {
     /// The life of the node that took it.
     pub(super) by: NodeId,
     pub(super) to: BTreeSet<PeerId>,
+    /// Of those, whom that node believed elsewhere than they were.
+    pub(super) misplaced: BTreeSet<PeerId>,
 }
 
 /// One message that has come out of a socket.
@@ -70,6 +72,8 @@ pub(super) struct Ledger {
     told: BTreeMap<(PeerId, PeerId), Vec<Duration>>,
     /// When connections began.
     began: BTreeMap<(PeerId, u64), Duration>,
+    /// When somebody left on purpose.
+    left: BTreeMap<PeerId, Duration>,
     /// When nodes died.
     died: BTreeMap<NodeId, Duration>,
     pub(super) faults: Vec<Fault>,
@@ -96,6 +100,10 @@ impl Ledger {
 
     pub(super) fn is_told(&mut self, who: &PeerId, of: &PeerId, at: Duration) {
         self.told.entry((who.clone(), of.clone())).or_default().push(at);
+    }
+
+    pub(super) fn leaves(&mut self, who: &PeerId, at: Duration) {
+        self.left.insert(who.clone(), at);
     }
 
     pub(super) fn dies(&mut self, node: &NodeId, at: Duration) {
@@ -137,6 +145,8 @@ impl Ledger {
         let told = self.told.get(&(said.from.clone(), to.clone()));
         heard.is_some_and(|heard| heard.iter().any(|heard| heard.number == said.number))
             || told.is_some_and(|told| told.iter().any(|at| *at >= said.at))
+            // Who leaves does not miss what was just being written to it.
+            || self.left.get(to).is_some_and(|at| *at >= said.at)
             || hopeless.contains(&said.from)
             || self.died.contains_key(&said.by)
     }
@@ -152,10 +162,10 @@ impl Ledger {
             let same = |first: &&Heard| first.number == again.number && first.connection == again.connection;
             let Some(first) = heard[..index].iter().rfind(same) else { continue };
             let said = self.said.iter().find(|said| said.from == *from && said.number == again.number);
-            let said = said.map_or(first.at, |said| said.at);
+            let Some(said) = said else { continue };
             let began = self.began.get(&(who.clone(), again.connection)).copied().unwrap_or_default();
-            let moved = said < began + HAND_OVER;
-            if !moved && !misjudged.iter().any(|at| (said..=again.at).contains(at)) {
+            let moved = said.at < began + HAND_OVER || said.misplaced.contains(who);
+            if !moved && !misjudged.iter().any(|at| (said.at..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",
                     again.number, first.at, again.at

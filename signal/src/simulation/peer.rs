@@ -358,7 +358,10 @@ impl Stage {
             let was_newest = peer.connections.last().is_some_and(|newest| newest.number == number);
             peer.connections.retain(|connection| connection.number != number);
             match goodbye {
-                Goodbye::Left => (peer.left, peer.wants) = (true, false),
+                Goodbye::Left => {
+                    (peer.left, peer.wants) = (true, false);
+                    self.ledger.lock().leaves(&id, self.world.now());
+                }
                 Goodbye::Removed => {
                     (peer.removed, peer.wants) = (true, false);
                     let what = format!("{id} was connected, and told that it was away for too long");
@@ -540,6 +543,18 @@ impl Socket<'_> {
         self.node.router.act(&Camus, &self.seated.speaker, command, now).await
     }
 
+    /// Of these, whom this node believes elsewhere than the directory does.
+    fn misplaced(&self, peers: &BTreeSet<PeerId>) -> BTreeSet<PeerId> {
+        let room = &self.stage.room;
+        let members = self.stage.world.directory.members();
+        let right = |peer: &PeerId| {
+            let known = self.node.router.known_member(room, peer).flatten();
+            known.map(|known| known.node)
+                == members.get(&(room.clone(), peer.clone())).map(|member| member.node.clone())
+        };
+        peers.iter().filter(|peer| !right(peer)).cloned().collect()
+    }
+
     /// Takes a message from its sender.
     async fn take(&mut self, number: u64, to: Option<usize>) -> Result<(), Goodbye> {
         let speaker = &self.seated.speaker;
@@ -558,6 +573,7 @@ impl Socket<'_> {
             number,
             at: stage.world.now(),
             by: self.node.plane.me.clone(),
+            misplaced: self.misplaced(&receivers),
             to: receivers,
         };
         stage.ledger.lock().says(said);

@@ -655,7 +655,11 @@ impl Backplane for Plane {
 
     fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered> {
         let line = self.line_to(to);
-        line.link.lock().push(&envelope)?;
+        let taken = line.link.lock().push(&envelope);
+        if let Err(why) = taken {
+            self.world.note(|| format!("{} cannot carry to {to}: {}", self.me, why.label()));
+            return Err(why);
+        }
         line.stirred.notify_one();
         Ok(())
     }
