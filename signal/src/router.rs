@@ -20,7 +20,7 @@ mod ways;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
-use crate::chance::{self, Map};
+use crate::chance;
 use crate::dialect::{self, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
@@ -56,6 +56,11 @@ pub struct Rules {
     /// The STUN and TURN servers.
     pub ice: Ice,
 }
+/// A node that is taken for dead and is not will have found that out after this time, and reads its rooms again.
+const UNSAID_FOR: Duration = Duration::from_secs(60);
+/// Words that may wait for nodes that cannot be reached; then the oldest is forgotten.
+const MAX_UNSAID: usize = 20_000;
+
 /// How long each of some peers has been silent, in milliseconds.
 type Silence = Vec<(PeerId, u64)>;
 
@@ -72,8 +77,8 @@ pub struct Router {
     seek: Arc<Notify>,
     receipts: Arc<Receipts>,
     acceptances: Mutex<Acceptances>,
-    /// The newest change of a room that a node could not be told of.
-    untold: Mutex<Map<(NodeId, RoomId), Changed>>,
+    /// Until when to try to say what to whom.
+    unsaid: Mutex<Vec<(Instant, NodeId, Envelope)>>,
     been_up: AtomicBool,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
@@ -109,7 +114,7 @@ impl Router {
             seek: Arc::default(),
             receipts: Arc::default(),
             acceptances: Mutex::default(),
-            untold: Mutex::default(),
+            unsaid: Mutex::default(),
             been_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
@@ -296,22 +301,32 @@ impl Router {
         self.changed(changed);
     }
 
-    /// Tells another node of a change. One that cannot be told is told later of the newest: it sees the gap then, and
-    /// reads the room again.
+    /// Tells another node of a change; later, if it cannot be told now.
     fn tell_node(&self, node: NodeId, changed: Changed) {
-        if self.backplane.carry(&node, Envelope::Changed(changed.clone())).is_err() {
-            self.untold.lock().insert((node, changed.room.clone()), changed);
+        let changed = Envelope::Changed(changed);
+        if self.backplane.carry(&node, changed.clone()).is_err() {
+            self.say_later(chance::now(), [(node, changed)]);
         }
     }
 
-    /// Tells nodes that could not be told, as long as they have peers in the room.
-    fn tell_the_untold(&self) {
-        let untold = std::mem::take(&mut *self.untold.lock());
-        for ((node, room), changed) in untold {
-            if self.hub.lock().other_nodes(&room).contains(&node) {
-                self.tell_node(node, changed);
-            }
-        }
+    /// Not letters, but word of something, for nodes that cannot be reached: they may be alive all the same.
+    fn say_later(&self, now: Instant, words: impl IntoIterator<Item = (NodeId, Envelope)>) {
+        let mut unsaid = self.unsaid.lock();
+        unsaid.extend(words.into_iter().map(|(node, word)| (now + UNSAID_FOR, node, word)));
+        let too_many = unsaid.len().saturating_sub(MAX_UNSAID);
+        unsaid.drain(..too_many);
+    }
+
+    /// Says what could not be said, unless that is too long ago.
+    fn say_now(&self, now: Instant) {
+        let returned = self.ways.lock().take_words();
+        self.say_later(now, returned);
+        let unsaid = std::mem::take(&mut *self.unsaid.lock());
+        let still = unsaid
+            .into_iter()
+            .filter(|(until, node, word)| *until > now && self.backplane.carry(node, word.clone()).is_err());
+        let still: Vec<_> = still.collect();
+        self.unsaid.lock().extend(still);
     }
 
     fn roster(&self, speaker: &Speaker) -> Result<(), Goodbye> {
@@ -345,7 +360,7 @@ impl Router {
                 Due::GiveBack(room, peer, held) => self.never_arrived(&room, &peer, held),
             }
         }
-        self.tell_the_untold();
+        self.say_now(now);
         self.measure();
         // The directory may be slow, and time goes on. Who is not removed now is due again.
         if let (false, Ok(turn)) = (leaving.is_empty(), self.removing.clone().try_acquire_owned()) {

@@ -386,11 +386,9 @@ pub(super) async fn give_receipts(router: Weak<Router>) {
         sleep(GATHER).await;
         let Some(router) = router.upgrade() else { return };
         for (node, numbers) in receipts.take() {
-            // One that is gone keeps no copies, and a full link is asked again.
-            if let Err(Undelivered::Full) =
-                router.backplane.carry(&node, Envelope::Settled { numbers: numbers.clone() })
-            {
-                receipts.add(numbers.into_iter().map(|number| Mark { node: node.clone(), number }));
+            let settled = Envelope::Settled { numbers };
+            if router.backplane.carry(&node, settled.clone()).is_err() {
+                router.say_later(chance::now(), [(node, settled)]);
             }
         }
     }

@@ -72,6 +72,8 @@ pub(super) struct Ways {
     bytes: usize,
     /// For whom something waits, and when to look for them next.
     sought: Map<Address, Instant>,
+    /// What came back and is no letter: a node that is gone need not hear it, one that only seemed to be has to.
+    words: Vec<(NodeId, Envelope)>,
 }
 
 /// The way to one peer, as long as anything is on it.
@@ -98,7 +100,7 @@ impl Ways {
     /// Nothing is under way.
     pub(super) fn new(me: NodeId) -> Self {
         let (rooms, copies, sought) = (Map::default(), BTreeMap::new(), Map::default());
-        Self { me, rooms, copies, last: 0, letters: 0, bytes: 0, sought }
+        Self { me, rooms, copies, last: 0, letters: 0, bytes: 0, sought, words: Vec::new() }
     }
 
     /// Letters under way or waiting.
@@ -290,7 +292,11 @@ impl Ways {
         let numbers: Vec<u64> =
             self.copies.iter().filter(|(_, kept)| kept.at == *node).map(|(number, _)| *number).collect();
         let mut back: Vec<Delivery> = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
-        for delivery in returned.into_iter().flat_map(deliveries) {
+        let (words, letters): (Vec<_>, Vec<_>) = returned.into_iter().partition(|envelope| {
+            matches!(envelope, Envelope::Changed(_) | Envelope::Settled { .. } | Envelope::Holds { .. })
+        });
+        self.words.extend(words.into_iter().map(|word| (node.clone(), word)));
+        for delivery in letters.into_iter().flat_map(deliveries) {
             // Of ours there are copies.
             if !self.is_ours(&delivery.letter) {
                 back.push(delivery);
@@ -315,6 +321,11 @@ impl Ways {
         numbers.sort_unstable();
         let back = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
         self.wait_again(back, now);
+    }
+
+    /// What came back and is no letter, by the node that it was for.
+    pub(super) fn take_words(&mut self) -> Vec<(NodeId, Envelope)> {
+        std::mem::take(&mut self.words)
     }
 
     /// Older letters wait again, ahead of all that does.
