@@ -257,6 +257,13 @@ pub enum Notice {
         /// The room with the change.
         snapshot: Snapshot,
     },
+    /// A node died that may have let this peer go, and did not live to tell.
+    Untold {
+        /// The peer's room.
+        room: RoomId,
+        /// The peer.
+        peer: PeerId,
+    },
     /// The others took this node for dead, or the directory has lost what it knew: every peer is to be claimed again.
     Forgotten,
 }

@@ -13,6 +13,13 @@ use serde_json::json;
 
 /// A lease of 4 s: a heartbeat each second, fenced after 2.8 s.
 const QUICK: Settings<'_> = &[("REDIS__LEASE", "4s"), ("ROOMS__EMPTY_FOR", "1s")];
+/// The same, for those who say much at once.
+const ROOMY: Settings<'_> = &[
+    ("REDIS__LEASE", "6s"),
+    ("ROOMS__EMPTY_FOR", "1s"),
+    ("MAILBOX__BYTES", "16MiB"),
+    ("LIMITS__BYTE_BURST", "64MiB"),
+];
 const LEASE: Duration = Duration::from_secs(4);
 const FENCE: Duration = Duration::from_millis(2_800);
 
@@ -22,6 +29,13 @@ scenes!(two_nodes, QUICK;
     a_redis_that_pauses_its_clients_doubles_nothing,
     a_redis_process_that_stands_still_doubles_nothing,
     a_redis_that_sleeps_doubles_nothing,
+    a_master_that_became_a_replica_is_noticed_and_nothing_is_lost,
+    a_redis_that_is_full_makes_nodes_busy_until_it_is_not,
+    a_redis_with_too_few_places_is_tried_until_there_are_enough,
+    what_is_not_ours_in_an_inbox_is_counted_and_changes_nothing,
+);
+scenes!(two_nodes, ROOMY;
+    an_inbox_that_is_read_too_slowly_is_cut_off_and_repaired,
 );
 scenes!(bad_lines, QUICK;
     a_half_open_line_is_noticed_and_what_comes_late_changes_nothing,
@@ -138,7 +152,7 @@ async fn a_half_open_line_is_noticed_and_what_comes_late_changes_nothing(house: 
     house.line_of("Bob").passes();
     node.counts("signal_backplane_up", |up| up == 1.0).await;
     node.counts("signal_backplane_rebuilds_total", |rebuilds| rebuilds > rebuilt).await;
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::that_takes_repeats();
     ledger.one_round(&mut [&mut alice, &mut bob]).await;
     assert_eq!(ledger.is_settled(&mut [&mut alice, &mut bob]).await, 0, "told");
 
@@ -195,7 +209,7 @@ async fn a_node_that_is_cut_off_serves_its_own_and_takes_nobody_new(house: &mut 
     let mut pass = dave.pass.clone();
     pass.browser.turns_to(house.node_of("Alice"));
     let mut dave_again = pass.connects().await;
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::that_takes_repeats();
     ledger.one_round(&mut [&mut alice, &mut dave_again]).await;
     alice.says(&bob.id, "text", json!("are you there?")).await;
 
@@ -231,4 +245,103 @@ async fn nodes_that_are_all_cut_off_go_on_by_themselves(house: &mut House) {
     }
     ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(2)).await;
     Box::pin(nothing_shows(house, alice, bob, ledger)).await;
+}
+
+/// Fault 14. His node does not read for a while, and Redis cuts off what it should have read.
+async fn an_inbox_that_is_read_too_slowly_is_cut_off_and_repaired(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let limit = ["CONFIG", "SET", "client-output-buffer-limit", "pubsub 1mb 1mb 1"];
+    house.asks_redis::<()>(&limit).await;
+    let rebuilt = house.node_of("Bob").metric("signal_backplane_rebuilds_total").await;
+    house.freezes_the_node_of("Bob");
+    let page = "x".repeat(100_000);
+    for n in 0..60 {
+        alice.says(&bob.id, "page", json!([n, page])).await;
+    }
+    alice.checks_in().await;
+    until("Redis to cut it off", async || {
+        let stats: String = house.asks_redis(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+        stats.lines().count() < 2
+    })
+    .await;
+    house.wakes_the_node_of("Bob");
+    for n in 0..60 {
+        assert_eq!(bob.hears("page").await.data()[0], n);
+    }
+    house.node_of("Bob").counts("signal_backplane_rebuilds_total", |rebuilds| rebuilds > rebuilt).await;
+    alice.has_not_heard("error");
+    Box::pin(nothing_shows(house, alice, bob, Ledger::default())).await;
+}
+
+/// Fault 15, without Sentinel: the master becomes a replica, which takes no writes and still publishes.
+async fn a_master_that_became_a_replica_is_noticed_and_nothing_is_lost(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(200)).await;
+    let rebuilt = house.node_of("Bob").metric("signal_backplane_rebuilds_total").await;
+    house.asks_redis::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    ledger.talk(&mut [&mut alice, &mut bob], FENCE).await;
+    house.asks_redis::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    house.node_of("Bob").counts("signal_backplane_rebuilds_total", |rebuilds| rebuilds > rebuilt).await;
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(1)).await;
+    Box::pin(nothing_shows(house, alice, bob, ledger)).await;
+}
+
+/// Fault 17, the first way.
+async fn a_redis_that_is_full_makes_nodes_busy_until_it_is_not(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    house.asks_redis::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
+    bob.says(common::SERVER, "profile", json!({ "username": "Robert" })).await;
+    bob.is_told("Busy").await;
+    house.node_of("Bob").counts("signal_backplane_up", |up| up == 0.0).await;
+    house.browser("Bob").asks_for("capsule", json!({})).await.is_refusal(503);
+    // Publishing takes no memory that stays.
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(1)).await;
+    house.asks_redis::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    until("somebody is let in again", async || {
+        house.browser("Bob").asks_for("capsule", json!({})).await.status == 201
+    })
+    .await;
+    Box::pin(nothing_shows(house, alice, bob, ledger)).await;
+}
+
+/// Fault 17, the second way.
+async fn a_redis_with_too_few_places_is_tried_until_there_are_enough(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    let mut redis = house.wire_to_redis().await;
+    let mut asks = async |words: &[&str]| {
+        redis::cmd(words[0]).arg(&words[1..]).exec_async(&mut redis).await.expect("it answers");
+    };
+    // This one, both of one node, and one of the other.
+    asks(&["CONFIG", "SET", "maxclients", "4"]).await;
+    for kind in ["pubsub", "normal"] {
+        asks(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await;
+    }
+    ledger.talk(&mut [&mut alice, &mut bob], FENCE).await;
+    asks(&["CONFIG", "SET", "maxclients", "100"]).await;
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(1)).await;
+    assert_eq!(ledger.is_settled(&mut [&mut alice, &mut bob]).await, 0, "told");
+    Box::pin(nothing_shows(house, alice, bob, ledger)).await;
+}
+
+/// Fault 39.
+async fn what_is_not_ours_in_an_inbox_is_counted_and_changes_nothing(house: &mut House) {
+    let [alice, bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let inbox = format!("sg:in:{{n:{}}}", house.id_of("Bob").await);
+    let version = ["HGET", "sg:{r:camus/capsule}:i", "version"];
+    let before: u64 = house.asks_redis(&version).await;
+    for garbage in [
+        "",
+        "hello",
+        "\u{1}not sealed by any of us, though as long as a frame is",
+        "\u{7f}of a later version",
+    ] {
+        house.asks_redis::<()>(&["PUBLISH", &inbox, garbage]).await;
+        house.asks_redis::<()>(&["PUBLISH", "sg:gone", garbage]).await;
+    }
+    house.node_of("Bob").counts("signal_link_rejected_total", |rejected| rejected == 4.0).await;
+    assert_eq!(house.asks_redis::<u64>(&version).await, before);
+    Box::pin(nothing_shows(house, alice, bob, Ledger::default())).await;
 }

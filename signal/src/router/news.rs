@@ -41,6 +41,10 @@ impl Router {
             Notice::Arrived { from, envelope } => self.arrived(&from, envelope),
             Notice::Gone(node) => self.lost(&node),
             Notice::Adopted { room, peer, snapshot } => self.adopted(&room, &peer, snapshot),
+            Notice::Untold { room, peer } => {
+                let router = self.clone();
+                self.tasks.spawn(async move { router.tell_what_was_untold(room, peer).await });
+            }
             Notice::Forgotten => {
                 let router = self.clone();
                 self.tasks.spawn(async move { router.claim_all_again().await });
@@ -192,6 +196,19 @@ impl Router {
         self.publish(nodes, Changed { room: id, version, peer, member, frame: None, roster: false });
         if is_new_here {
             self.read_again(room.clone());
+        }
+    }
+
+    /// What became of a peer whose node died over it: known here, and told to all that are in the room.
+    async fn tell_what_was_untold(self: &Arc<Self>, room: RoomId, peer: PeerId) {
+        let Ok(Some(seen)) = self.backplane.look(&room, &[]).await else { return };
+        let (version, member) = (seen.version, seen.member(&peer).cloned());
+        let nodes = seen.members.iter().map(|(_, member)| member.node.clone());
+        let nodes = nodes.filter(|node| node != self.backplane.node()).collect();
+        let is_news = self.hub.lock().replace(&room, seen);
+        self.publish(nodes, Changed { room: room.clone(), version, peer, member, frame: None, roster: true });
+        if is_news {
+            self.let_go(&room);
         }
     }
 

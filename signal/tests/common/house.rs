@@ -170,6 +170,12 @@ impl House {
         Browser::at(self.node_of(name).address).get("/").await.header("x-served-by").to_owned()
     }
 
+    /// A connection to the Redis of the scene's own, for when there may be no more of them.
+    pub(crate) async fn wire_to_redis(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.redis.as_ref().expect("there is one").url()).expect("a URL");
+        client.get_multiplexed_async_connection().await.expect("it listens")
+    }
+
     /// How many keys there are when nobody is anywhere.
     pub(crate) fn keys_of_an_empty_house(&self) -> u64 {
         // Each node's lease and life, the nodes, the epoch.

@@ -2,6 +2,7 @@
 //! thread of its own, so that a scene that blocks does not disturb it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ const PIECE: usize = 16 * 1024;
 pub(crate) struct Proxy {
     /// Where it begins.
     pub(crate) address: SocketAddr,
-    manner: watch::Sender<Manner>,
+    manner: Arc<watch::Sender<Manner>>,
+    trap: Trap,
     _over: oneshot::Sender<()>,
 }
 
@@ -45,19 +47,20 @@ impl Proxy {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         listener.set_nonblocking(true).expect("a listener");
-        let (manner, manners) = watch::channel(Manner::Pass);
+        let (manner, trap) = (Arc::new(watch::Sender::new(Manner::Pass)), Trap::default());
+        let line = Line { manner: manner.clone(), trap: trap.clone() };
         let (over, is_over) = oneshot::channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = TcpListener::from_std(listener).expect("a listener");
                 tokio::select! {
-                    () = serve(listener, target, manners) => {}
+                    () = serve(listener, target, line) => {}
                     _ = is_over => {}
                 }
             });
         });
-        Self { address, manner, _over: over }
+        Self { address, manner, trap, _over: over }
     }
 
     /// Is well again.
@@ -85,6 +88,12 @@ impl Proxy {
         self.manner.send_replace(Manner::HoldAnswers);
     }
 
+    /// Holds up what comes back as soon as `words` have passed, which pass themselves: the other end does what it is asked
+    /// and who asked does not hear of it.
+    pub(crate) fn holds_answers_after(&self, words: &str) {
+        *self.trap.lock().expect("nobody panics with it") = Some(words.as_bytes().to_vec());
+    }
+
     /// Loses everything, and says nothing of it.
     pub(crate) fn swallows(&self) {
         self.manner.send_replace(Manner::Swallow);
@@ -96,20 +105,41 @@ impl Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, manner: watch::Receiver<Manner>) {
+/// What has to pass for answers to be held.
+type Trap = Arc<Mutex<Option<Vec<u8>>>>;
+
+#[derive(Clone)]
+struct Line {
+    manner: Arc<watch::Sender<Manner>>,
+    trap: Trap,
+}
+
+impl Line {
+    /// Closes behind the words that it waits for.
+    fn sees(&self, request: &[u8]) {
+        let mut trap = self.trap.lock().expect("nobody panics with it");
+        let found = |words: &Vec<u8>| request.windows(words.len()).any(|window| window == words);
+        if trap.as_ref().is_some_and(found) {
+            *trap = None;
+            self.manner.send_replace(Manner::HoldAnswers);
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, target: SocketAddr, line: Line) {
     while let Ok((near, _)) = listener.accept().await {
-        if *manner.borrow() == Manner::Cut {
+        if *line.manner.borrow() == Manner::Cut {
             continue;
         }
-        let manner = manner.clone();
+        let line = line.clone();
         tokio::spawn(async move {
             let Ok(far) = TcpStream::connect(target).await else { return };
             let _ = (near.set_nodelay(true), far.set_nodelay(true));
             let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
-            let mut cut = manner.clone();
+            let mut cut = line.manner.subscribe();
             tokio::select! {
-                () = pump(near_read, far_write, manner.clone(), false) => {}
-                () = pump(far_read, near_write, manner, true) => {}
+                () = pump(near_read, far_write, &line, false) => {}
+                () = pump(far_read, near_write, &line, true) => {}
                 _ = cut.wait_for(|manner| *manner == Manner::Cut) => {}
             }
         });
@@ -117,15 +147,14 @@ async fn serve(listener: TcpListener, target: SocketAddr, manner: watch::Receive
 }
 
 /// Until one end has closed, and the other has everything that was sent before.
-async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut manner: watch::Receiver<Manner>,
-    answers: bool,
-) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, line: &Line, answers: bool) {
+    let mut manner = line.manner.subscribe();
     let mut piece = vec![0; PIECE];
     let mut half_open = false;
     while let Ok(read @ 1..) = from.read(&mut piece).await {
+        if !answers {
+            line.sees(&piece[..read]);
+        }
         let held = |manner: &Manner| *manner == Manner::Stall || (answers && *manner == Manner::HoldAnswers);
         let Ok(now) = manner.wait_for(|manner| !held(manner)).await.map(|manner| *manner) else { break };
         match now {

@@ -80,7 +80,7 @@ impl Inside {
             for membership in some {
                 let Some((room, peer, hold)) = keys::parse_membership(membership) else { continue };
                 let (inside, dead) = (self.clone(), dead.clone());
-                adoptions.spawn(async move { inside.adopt(&room, &peer, &dead, hold).await });
+                adoptions.spawn(async move { inside.inherit(room, peer, &dead, hold).await });
             }
             while let Some(adoption) = adoptions.join_next().await {
                 adopted += usize::from(adoption.map_err(|_| Refusal::Unavailable)??);
@@ -90,6 +90,16 @@ impl Inside {
         let _: () = self.ask(self.deadline(), redis::cmd("HDEL").arg(keys::NODES).arg(dead.as_str())).await?;
         self.bury(keys::reaper(dead), dead).await?;
         Ok(Some(adopted))
+    }
+
+    /// Takes over what the index of a dead node names. If that is not there, the dead node has let it go, or somebody else
+    /// has it: its last deed, perhaps, of which nobody has heard.
+    async fn inherit(&self, room: RoomId, peer: PeerId, dead: &NodeId, hold: u64) -> Result<bool, Refusal> {
+        let adopted = self.adopt(&room, &peer, dead, hold).await?;
+        if !adopted {
+            let _ = self.notices.send(Notice::Untold { room, peer }).await;
+        }
+        Ok(adopted)
     }
 
     async fn claim_reaping(&self, dead: &NodeId) -> Result<bool, Refusal> {
