@@ -226,6 +226,11 @@ impl Client {
         before - self.kept.len()
     }
 
+    /// How much of this type she has heard and was not asked about.
+    pub(crate) fn heard_so_far(&self, kind: &str) -> usize {
+        self.kept.iter().filter(|frame| frame.kind == kind).count()
+    }
+
     /// What she has heard of this type, in order, and was not asked about.
     pub(crate) fn takes(&mut self, kind: &str) -> Vec<Frame> {
         let (taken, kept): (Vec<_>, Vec<_>) = self.kept.drain(..).partition(|frame| frame.kind == kind);
