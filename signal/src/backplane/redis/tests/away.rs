@@ -241,6 +241,26 @@ async fn who_leaves_while_redis_is_away_gives_back_what_it_could_not_carry() {
     assert_eq!(a.says_number(&b, 2), Err(Undelivered::Unreachable));
 }
 
+/// Whoever sent it may have given it to somebody else.
+#[tokio::test]
+async fn a_node_without_a_lease_takes_nothing_that_came_before_it_has_new_connections() {
+    let server = Server::start();
+    let pace = Pace { probe: Duration::from_secs(60), ..PACE };
+    let (redis, notices) = Redis::connect(RedisSettings { pace, ..settings(server.url(), "b") }).unwrap();
+    let (a, mut b) = (server.has("a").await, Peer { redis, notices });
+    is_up(&b.redis).await;
+    a.says_number(&b, 0).unwrap();
+    assert_eq!(b.hears_number().await, 0);
+    let connection = b.redis.0.wire.number();
+    b.redis.0.pulse.lock().stop();
+    a.says_number(&b, 1).unwrap();
+    assert_eq!(b.hears_number().await, 1, "it goes again, as nobody has given b up");
+    assert!(b.redis.0.wire.number() > connection && b.redis.0.stale.load(Ordering::Relaxed) == connection);
+    assert!(b.counts(|counters| &counters.repeated) == 0, "what came before was not taken");
+    is_up(&b.redis).await;
+    assert!(b.notices.try_recv().is_err(), "nobody was forgotten");
+}
+
 #[tokio::test]
 async fn a_master_that_became_a_replica_is_not_believed() {
     let server = Server::start();
