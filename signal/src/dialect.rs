@@ -4,7 +4,8 @@
 
 pub mod camus;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -58,6 +59,20 @@ pub struct Customs {
     /// Whether a connection is told, before all else, what it is and goes by.
     pub announces_session: bool,
 }
+
+/// What an operator decides about a dialect.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// After this silence a peer is asked whether it is still there; `None` if it is not asked.
+    pub ask_after: Option<Duration>,
+    /// After this silence it is no longer in the room.
+    pub grace: Duration,
+    /// Members of a room that was made by entering it, at most; 0 for as many as any room may have.
+    pub guest_limit: u32,
+}
+
+/// The terms of all dialects, by their names.
+pub type AllTerms = BTreeMap<&'static str, Terms>;
 
 /// What becomes of a peer whose socket drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

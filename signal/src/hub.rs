@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
-use crate::dialect::Dialect;
+use crate::dialect::{AllTerms, Dialect};
 use crate::goodbye::Goodbye;
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
 
@@ -21,16 +21,8 @@ use mailbox::{Bounds, Left, Letter, Mailbox};
 use room::{Member, News, Room, Snapshot};
 use session::Session;
 
-/// How long this node waits for what.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// After this silence a peer is asked whether it is still there.
-    pub ask_after: Duration,
-    /// After this silence it is no longer in the room.
-    pub grace: Duration,
-    /// What another node holds for a peer that has come here is waited for this long.
-    pub hand_over: Duration,
-}
+/// What another node holds for a peer that has come here is waited for this long.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// What became of a letter.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,15 +79,15 @@ pub struct Seated {
 pub struct Hub {
     me: NodeId,
     bounds: Bounds,
-    patience: Patience,
+    terms: AllTerms,
     rooms: Map<RoomId, Room>,
     seats: u64,
 }
 
 impl Hub {
     /// A node without peers.
-    pub fn new(me: NodeId, bounds: Bounds, patience: Patience) -> Self {
-        Self { me, bounds, patience, rooms: Map::default(), seats: 0 }
+    pub fn new(me: NodeId, bounds: Bounds, terms: AllTerms) -> Self {
+        Self { me, bounds, terms, rooms: Map::default(), seats: 0 }
     }
 
     /// The room, if one of this node's peers is in it.
@@ -190,7 +182,7 @@ impl Hub {
         let listed = snapshot.member(peer).is_some_and(|member| member.listed);
         let resumed = moved || self.session_mut(room, peer).is_some();
         self.adopt(dialect, room, peer, snapshot, now);
-        let until = now + self.patience.hand_over;
+        let until = now + HAND_OVER;
         let bounds = self.bounds;
         let speaker = Speaker { room: room.clone(), peer: peer.clone(), seat };
         let Some(session) = self.session_mut(room, peer) else {
@@ -211,7 +203,7 @@ impl Hub {
 
     /// Another node has had this node's peer for a while, and may hold something for it.
     pub fn expect_hand_over(&mut self, room: &RoomId, peer: &PeerId, now: Instant) {
-        let until = now + self.patience.hand_over;
+        let until = now + HAND_OVER;
         if let Some(session) = self.session_mut(room, peer) {
             session.expect_hand_over(until);
             session.shut_or_open();
@@ -349,8 +341,10 @@ impl Hub {
 
     /// Whether the membership that `peer` holds by `claim` is still to be ended; and whether it has said `bye`.
     pub fn is_to_leave(&self, room: &RoomId, peer: &PeerId, claim: Claim, now: Instant) -> Option<bool> {
-        let session = self.rooms.get(room)?.sessions.get(peer)?;
-        let over = session.claim == claim && session.is_over(now, self.patience.grace);
+        let known = self.rooms.get(room)?;
+        let session = known.sessions.get(peer)?;
+        let grace = self.terms.get(known.dialect.name())?.grace;
+        let over = session.claim == claim && session.is_over(now, grace);
         over.then_some(session.leaving)
     }
 
@@ -388,6 +382,7 @@ impl Hub {
             if room.ends_recall(now) {
                 due.push(Due::Read(id.clone()));
             }
+            let Some(terms) = self.terms.get(room.dialect.name()) else { continue };
             for (peer, session) in &mut room.sessions {
                 if session.hand_over.as_ref().is_some_and(|hand_over| hand_over.until <= now) {
                     let too_much = session.end_hand_over();
@@ -396,9 +391,12 @@ impl Hub {
                     }
                 }
                 let silence = now.duration_since(session.seen);
-                if session.is_over(now, self.patience.grace) {
+                if session.is_over(now, terms.grace) {
                     due.push(Due::Remove(id.clone(), peer.clone(), session.claim));
-                } else if silence >= self.patience.ask_after && session.seat.is_some() && !session.asked {
+                } else if terms.ask_after.is_some_and(|after| silence >= after)
+                    && session.seat.is_some()
+                    && !session.asked
+                {
                     session.asked = true;
                     due.push(Due::Ask(id.clone(), peer.clone()));
                 }

@@ -14,10 +14,9 @@ use crate::access::{Passes, derive_key};
 use crate::backplane::memory::Bus;
 use crate::backplane::redis::{self, Redis};
 use crate::backplane::{Backplane, Lifetimes, Notice};
-use crate::dialect;
+use crate::dialect::{self, AllTerms, Terms, camus};
 use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
-use crate::hub::Patience;
 use crate::hub::mailbox::Bounds;
 use crate::ice::service::Service;
 use crate::ice::{Ice, Signer, Turn};
@@ -60,8 +59,6 @@ pub struct Node {
     alone: bool,
 }
 
-/// Messages that another node holds for a peer that has come here are waited for this long.
-const HAND_OVER: Duration = Duration::from_secs(2);
 /// A node that is alone waits this long for its clients to have read the last of it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After everybody was sent away, how long their messages are kept for them to be fetched from another node.
@@ -84,8 +81,7 @@ impl Node {
 
         let (backplane, notices) = backplane(&settings, id.clone(), &secret).await?;
         let rules = rules(&settings, &metrics);
-        let tick = (rules.patience.ask_after.min(rules.patience.grace) / 8)
-            .clamp(Duration::from_millis(50), Duration::from_secs(1));
+        let tick = tick(&rules.terms);
         let router =
             Router::start(backplane, notices, rules, metrics.clone(), connections.clone(), &stopping);
         connections.spawn(keep_time(router.clone(), tick, stopping.clone()));
@@ -214,16 +210,26 @@ fn metrics() -> Result<Metrics, StartError> {
 fn rules(settings: &Settings, metrics: &Arc<Metrics>) -> Rules {
     Rules {
         create_on_entry: settings.rooms.create_on_entry,
-        guest_limit: settings.camus.guest_limit,
         max_members: settings.rooms.max_members,
         mailbox: Bounds { messages: settings.mailbox.messages, bytes: settings.mailbox.bytes },
-        patience: Patience {
-            ask_after: settings.camus.ping_after,
-            grace: settings.camus.grace,
-            hand_over: HAND_OVER,
-        },
+        terms: terms(settings),
         ice: Ice { stun: settings.ice.stun.clone(), turn: turn(settings, metrics) },
     }
+}
+
+fn terms(settings: &Settings) -> AllTerms {
+    let camus = Terms {
+        ask_after: Some(settings.camus.ping_after),
+        grace: settings.camus.grace,
+        guest_limit: settings.camus.guest_limit,
+    };
+    [(camus::NAME, camus)].into()
+}
+
+/// How often peers are looked after: some times within the shortest silence that means anything.
+fn tick(terms: &AllTerms) -> Duration {
+    let silences = terms.values().flat_map(|terms| terms.ask_after.into_iter().chain([terms.grace]));
+    (silences.min().unwrap_or_default() / 8).clamp(Duration::from_millis(50), Duration::from_secs(1))
 }
 
 /// Who signs credentials for TURN: a service that the settings name, or this node.

@@ -29,14 +29,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
 use crate::chance;
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, AllTerms, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
-use crate::hub::{Due, Hub, Patience, Seated};
+use crate::hub::{Due, Hub, Seated};
 use crate::ice::{Ice, Turn};
 use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Metrics;
 use acceptance::Acceptances;
+pub use entrance::Wish;
 use receipts::Receipts;
 use ways::Ways;
 
@@ -45,14 +46,12 @@ use ways::Ways;
 pub struct Rules {
     /// Whether entering a room that does not exist makes it.
     pub create_on_entry: bool,
-    /// Members of a room that was made by entering it, at most; 0 for as many as `max_members`.
-    pub guest_limit: u32,
     /// Members of any room, at most.
     pub max_members: u32,
     /// How much may wait for one peer.
     pub mailbox: Bounds,
-    /// How long is waited for a peer.
-    pub patience: Patience,
+    /// What is decided for each dialect.
+    pub terms: AllTerms,
     /// The STUN and TURN servers.
     pub ice: Ice,
 }
@@ -102,7 +101,7 @@ impl Router {
         tasks: TaskTracker,
         stop: &CancellationToken,
     ) -> Arc<Self> {
-        let hub = Hub::new(backplane.node().clone(), rules.mailbox, rules.patience);
+        let hub = Hub::new(backplane.node().clone(), rules.mailbox, rules.terms.clone());
         let ways = Ways::new(backplane.node().clone());
         let router = Arc::new(Self {
             hub: Mutex::new(hub),

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, StatusCode};
 use super::Site;
 use crate::access::Pass;
 use crate::message::{PeerId, Profile, RoomId};
+use crate::router::Wish;
 
 /// The cookie that keeps a browser's last ids in one room.
 const COOKIE: &str = "switchboard_pass";
@@ -32,6 +33,12 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
 /// 32 hex digits that nobody had before.
 pub(super) fn new_id() -> PeerId {
     PeerId::new(format!("{:032x}", rand::random::<u128>()))
+}
+
+impl From<Pass> for Wish {
+    fn from(Pass { room, made, ids, profile, expires: _ }: Pass) -> Self {
+        Self { room, made, candidates: ids, profile }
+    }
 }
 
 impl Site {

@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Site, refused};
-use crate::access::Pass;
 use crate::backplane::Refusal;
 use crate::dialect::{Dialect, Door, Knock};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
-use crate::message::Event;
+use crate::message::{Event, Speaker};
+use crate::router::Wish;
 use crate::socket::{self, Socket};
 
 /// A client that has been answered has this long to see it.
@@ -42,8 +42,8 @@ impl Site {
         };
         let knock = Knock { name, query: request.uri().query().unwrap_or_default() };
         let Some(Door::Room { room, token }) = dialect.door(&knock) else { return refused(Refusal::NoRoom) };
-        let pass = match self.pass(request.headers(), &room, token.as_deref()) {
-            Ok(pass) => pass,
+        let wish = match self.pass(request.headers(), &room, token.as_deref()) {
+            Ok(pass) => pass.into(),
             Err(answer) => return answer,
         };
         let (dialect, subprotocol) = flavour(dialect, request.headers());
@@ -53,7 +53,7 @@ impl Site {
         // In a task of its own, since a request ends when its client hangs up, and nobody may be left halfway in.
         self.tasks.spawn(async move {
             // A task is as large as the largest of its moments: what is over soon is kept apart.
-            let socket = Box::pin(site.open_socket(upgrade, dialect, pass, entered)).await;
+            let socket = Box::pin(site.open_socket(upgrade, dialect, wish, entered)).await;
             if let Some(mut socket) = socket {
                 socket.serve().await;
             }
@@ -67,8 +67,9 @@ impl Site {
     }
 
     /// What the connection is, and goes by: for who wants to know.
-    fn greet(&self, dialect: &'static dyn Dialect, pass: &Pass, seated: &Seated) {
-        let own = self.pass_for(&pass.room, pass.made, None, seated.speaker.peer.clone(), None);
+    fn greet(&self, dialect: &'static dyn Dialect, made: u64, seated: &Seated) {
+        let Speaker { room, peer, .. } = &seated.speaker;
+        let own = self.pass_for(room, made, None, peer.clone(), None);
         let session = Event::Session {
             token: &self.passes.sign(&own),
             ping_interval: self.settings.socket.ping_interval,
@@ -83,10 +84,10 @@ impl Site {
         self: Arc<Self>,
         upgrade: OnUpgrade,
         dialect: &'static dyn Dialect,
-        pass: Pass,
+        wish: Wish,
         entered: oneshot::Sender<Result<(), Refusal>>,
     ) -> Option<Socket<Wire>> {
-        let seated = match self.router.enter(dialect, &pass).await {
+        let seated = match self.router.enter(dialect, &wish).await {
             Ok(seated) => seated,
             Err(why) => {
                 let _ = entered.send(Err(why));
@@ -94,7 +95,7 @@ impl Site {
             }
         };
         if dialect.customs().announces_session {
-            self.greet(dialect, &pass, &seated);
+            self.greet(dialect, wish.made, &seated);
         }
         // A client that has hung up meanwhile is one whose upgrade fails.
         let _ = entered.send(Ok(()));

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::{Bounds, Left, Letter};
 use super::room::{Member, News, Record, Room, Snapshot};
-use super::{Due, Hub, Patience, Put, Seated};
+use super::{Due, HAND_OVER, Hub, Put, Seated};
+use crate::dialect::Terms;
 use crate::dialect::camus::{self, Camus};
 use crate::goodbye::Goodbye;
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
 
 const ASK: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(90);
-const HAND_OVER: Duration = Duration::from_secs(2);
 
 fn node(name: &str) -> NodeId {
     NodeId::new(name)
@@ -27,8 +27,8 @@ fn room() -> RoomId {
 }
 
 fn hub() -> Hub {
-    let patience = Patience { ask_after: ASK, grace: GRACE, hand_over: HAND_OVER };
-    Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, patience)
+    let terms = Terms { ask_after: Some(ASK), grace: GRACE, guest_limit: 0 };
+    Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, [(camus::NAME, terms)].into())
 }
 
 fn member(on: &str, claim: u64) -> Member {

@@ -8,14 +8,13 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Router, Silence, millis};
-use crate::access::Pass;
 use crate::backplane::{Change, Changed, Creation, Entry, Envelope, Refusal};
 use crate::chance;
 use crate::dialect::{self, Away, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::room::{Record, Snapshot};
-use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Speaker};
+use crate::message::{Claim, Event, Frame, NodeId, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Resume;
 
 /// How often a connection tries for a seat while others take the one that it was about to take.
@@ -49,22 +48,35 @@ pub(super) fn removed(room: &RoomId) -> Option<Frame> {
     dialect::named(room.dialect())?.encode(&Event::Removed { at: millis() })
 }
 
+/// A connection's wish to be somebody in a room.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The room.
+    pub room: RoomId,
+    /// The creation number of that room.
+    pub made: u64,
+    /// As whom it may come, newest first; at least one.
+    pub candidates: Vec<PeerId>,
+    /// What the newest is to be called when it first comes.
+    pub profile: Option<Profile>,
+}
+
 impl Router {
-    /// Seats a connection in the room that `pass` opens, as one of the peers that it names.
+    /// Seats a connection in a room, as one of the peers that it may be.
     pub async fn enter(
         self: &Arc<Self>,
         dialect: &'static dyn Dialect,
-        pass: &Pass,
+        wish: &Wish,
     ) -> Result<Seated, Refusal> {
         // Each of its ids may be taken by another socket in the very moment.
-        for _ in 0..pass.ids.len().max(TRIES) {
-            let seen = self.backplane.look(&pass.room, &pass.ids).await?;
-            let peer = self.choose(pass, seen.as_ref()).await?;
+        for _ in 0..wish.candidates.len().max(TRIES) {
+            let seen = self.backplane.look(&wish.room, &wish.candidates).await?;
+            let peer = self.choose(wish, seen.as_ref()).await?;
             let held = seen.as_ref().and_then(|seen| seen.member(&peer)).cloned();
-            let entry = self.entry(dialect, pass, &peer, held.as_ref().map(|held| held.claim));
-            match self.backplane.join(&pass.room, entry).await {
+            let entry = self.entry(dialect, wish, &peer, held.as_ref().map(|held| held.claim));
+            match self.backplane.join(&wish.room, entry).await {
                 Ok(snapshot) => {
-                    return Ok(self.seat(dialect, pass, peer, snapshot, held.map(|held| held.node)));
+                    return Ok(self.seat(dialect, wish, peer, snapshot, held.map(|held| held.node)));
                 }
                 Err(Refusal::Superseded) => {}
                 Err(refusal) => return Err(refusal),
@@ -73,18 +85,19 @@ impl Router {
         Err(Refusal::Unavailable)
     }
 
-    fn entry(&self, dialect: &'static dyn Dialect, pass: &Pass, peer: &PeerId, over: Option<Claim>) -> Entry {
+    fn entry(&self, dialect: &'static dyn Dialect, wish: &Wish, peer: &PeerId, over: Option<Claim>) -> Entry {
         let customs = dialect.customs();
-        let named = pass.profile.clone().filter(|_| pass.ids.first() == Some(peer));
-        let create = if self.rules.create_on_entry && pass.made == 0 {
-            let (title, limit) = (pass.room.name().to_owned(), self.rules.guest_limit);
+        let named = wish.profile.clone().filter(|_| wish.candidates.first() == Some(peer));
+        let create = if self.rules.create_on_entry && wish.made == 0 {
+            let limit = self.rules.terms.get(dialect.name()).map_or(0, |terms| terms.guest_limit);
+            let title = wish.room.name().to_owned();
             Creation::ByEntering(Record { title, limit, ..Record::default() })
         } else {
             Creation::Never
         };
         Entry {
             peer: peer.clone(),
-            made: pass.made,
+            made: wish.made,
             over,
             profile: named.unwrap_or_else(|| customs.default_profile.into()),
             listed: !customs.listed_by_first_message,
@@ -94,16 +107,16 @@ impl Router {
         }
     }
 
-    /// As which of the pass's peers to come: the newest without a living socket, else the one silent longest.
-    async fn choose(&self, pass: &Pass, seen: Option<&Snapshot>) -> Result<PeerId, Refusal> {
+    /// As which of the candidates to come: the newest without a living socket, else the one silent longest.
+    async fn choose(&self, wish: &Wish, seen: Option<&Snapshot>) -> Result<PeerId, Refusal> {
         let Some(seen) = seen else {
-            let newest = pass.ids.first().filter(|_| self.rules.create_on_entry && pass.made == 0);
+            let newest = wish.candidates.first().filter(|_| self.rules.create_on_entry && wish.made == 0);
             return newest.cloned().ok_or(Refusal::NoRoom);
         };
-        if seen.record.made != pass.made {
+        if seen.record.made != wish.made {
             return Err(Refusal::Gone);
         }
-        let possible: Vec<_> = pass.ids.iter().filter(|id| !seen.gone.contains(id)).collect();
+        let possible: Vec<_> = wish.candidates.iter().filter(|id| !seen.gone.contains(id)).collect();
         let living = |peer: &PeerId| seen.member(peer).is_some_and(|member| !member.away);
         match possible.as_slice() {
             [] => {
@@ -113,7 +126,7 @@ impl Router {
             [only] => Ok((*only).clone()),
             several => match several.iter().find(|peer| !living(peer)) {
                 Some(peer) => Ok((**peer).clone()),
-                None => Ok(self.silent_longest(&pass.room, seen, several).await),
+                None => Ok(self.silent_longest(&wish.room, seen, several).await),
             },
         }
     }
@@ -152,7 +165,7 @@ impl Router {
     fn seat(
         self: &Arc<Self>,
         dialect: &'static dyn Dialect,
-        pass: &Pass,
+        wish: &Wish,
         peer: PeerId,
         snapshot: Snapshot,
         held_by: Option<NodeId>,
@@ -167,17 +180,17 @@ impl Router {
         let (version, member) = (snapshot.version, snapshot.member(&peer).cloned());
         let (is_new_here, seated, mut nodes) = {
             let mut hub = self.hub.lock();
-            let is_new_here = hub.room(&pass.room).is_none();
-            let seated = hub.seat(dialect, &pass.room, &peer, snapshot, moved_from.is_some(), chance::now());
-            (is_new_here, seated, hub.other_nodes(&pass.room))
+            let is_new_here = hub.room(&wish.room).is_none();
+            let seated = hub.seat(dialect, &wish.room, &peer, snapshot, moved_from.is_some(), chance::now());
+            (is_new_here, seated, hub.other_nodes(&wish.room))
         };
         // The node that had it may have nobody else in this room.
         nodes.extend(moved_from);
-        let room = pass.room.clone();
+        let room = wish.room.clone();
         self.publish(nodes, Changed { room, version, peer, member, frame: None, roster: false });
         if is_new_here {
             // Until a moment ago news about this room was none of this node's, and passed it by.
-            self.read_again(pass.room.clone());
+            self.read_again(wish.room.clone());
         }
         seated
     }

@@ -14,7 +14,6 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::ledger::{Rule, Said};
 use super::schedule::PEERS;
 use super::stage::{GRACE, Node, Stage};
-use crate::access::Pass;
 use crate::backplane::Refusal;
 use crate::chance;
 use crate::dialect::camus::Camus;
@@ -22,6 +21,7 @@ use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
 use crate::message::{Command, NodeId, PeerId, Receipt, To};
+use crate::router::Wish;
 
 /// A client that is not let in by then tries elsewhere.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -263,11 +263,11 @@ impl Stage {
     async fn connect(self: Arc<Self>, place: usize, node: usize, attempt: u64) {
         let id = self.peers.lock()[place].id.clone();
         let Some(node) = self.node(node) else { return self.tries_again(place) };
-        let pass =
-            Pass { room: self.room.clone(), made: 0, ids: vec![id.clone()], profile: None, expires: 0 };
+        let (room, candidates) = (self.room.clone(), vec![id.clone()]);
+        let wish = Wish { room, made: 0, candidates, profile: None };
         let entered = timeout(CONNECT, async {
             node.plane.awake().await;
-            node.router.enter(&Camus, &pass).await
+            node.router.enter(&Camus, &wish).await
         });
         match entered.await {
             Ok(Ok(seated)) => self.clone().serve(place, attempt, &node, seated).await,

@@ -16,8 +16,7 @@ use super::plane::Plane;
 use super::schedule::{Event, NODES, Schedule};
 use super::world::World;
 use crate::chance;
-use crate::dialect::camus;
-use crate::hub::Patience;
+use crate::dialect::{Terms, camus};
 use crate::hub::mailbox::Bounds;
 use crate::ice::Ice;
 use crate::message::{NodeId, RoomId};
@@ -26,8 +25,7 @@ use crate::router::{Router, Rules};
 
 /// How long a peer may be away.
 pub(super) const GRACE: Duration = Duration::from_secs(25);
-const PATIENCE: Patience =
-    Patience { ask_after: Duration::from_secs(12), grace: GRACE, hand_over: Duration::from_secs(2) };
+const TERMS: Terms = Terms { ask_after: Some(Duration::from_secs(12)), grace: GRACE, guest_limit: 0 };
 const MAILBOX: Bounds = Bounds { messages: 24, bytes: 1 << 20 };
 const TICK: Duration = Duration::from_secs(1);
 
@@ -92,10 +90,9 @@ fn metrics() -> Arc<Metrics> {
 fn rules() -> Rules {
     Rules {
         create_on_entry: true,
-        guest_limit: 0,
         max_members: 100,
         mailbox: MAILBOX,
-        patience: PATIENCE,
+        terms: [(camus::NAME, TERMS)].into(),
         ice: Ice { stun: Vec::new(), turn: None },
     }
 }
