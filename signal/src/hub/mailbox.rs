@@ -212,6 +212,8 @@ impl Mailbox {
         inside.hold();
         inside.seat = Some(seat);
         inside.goodbye = None;
+        // They answer what the one before has said.
+        inside.answers.clear();
         inside.wake();
     }
 
