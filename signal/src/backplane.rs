@@ -113,6 +113,15 @@ impl Change {
     }
 }
 
+/// Whether one who leaves may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// Not as long as a pass can prove its name ([`Lifetimes::gone`]).
+    ForGood,
+    /// At once, and so may anybody else of that name.
+    Free,
+}
+
 /// Why the directory did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -173,6 +182,13 @@ pub enum Envelope {
         held: Vec<Letter>,
         /// Nothing comes after this.
         last: bool,
+    },
+    /// Somebody is there for whom the receiving node has looked out.
+    Appeared {
+        /// The peer's room.
+        room: RoomId,
+        /// The peer.
+        peer: PeerId,
     },
     /// How long have these peers been silent?
     AskSilence {
@@ -320,6 +336,13 @@ pub trait Backplane: Send + Sync + 'static {
     /// Reads a room, and which of `asked` have left it for good; `None` if there is no such room.
     fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>>;
 
+    /// Reads a room, as [`look`](Self::look) does; if nobody with a living socket is in it, whoever joins it within
+    /// `lasts` is told that this node has looked out for somebody ([`Snapshot::awaited_by`]).
+    fn look_out<'a>(&'a self, room: &'a RoomId, lasts: Duration) -> Wait<'a, Option<Snapshot>>;
+
+    /// Everybody who is in any room of `dialect`.
+    fn peers<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<PeerId>>;
+
     /// The rooms of `dialect` that are listed for everybody, by title; [`MAX_LISTED`] at most.
     fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>>;
 
@@ -337,9 +360,15 @@ pub trait Backplane: Send + Sync + 'static {
         change: Change,
     ) -> Wait<'a, u64>;
 
-    /// Ends a membership for good; the room's version afterwards.
+    /// Ends a membership; the room's version afterwards.
     /// Refuses with [`Refusal::Superseded`] unless `claim` holds the peer.
-    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64>;
+    fn leave<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        departure: Departure,
+    ) -> Wait<'a, u64>;
 
     /// Takes an envelope for another node. Never waits; says so at once ([`Undelivered::Unreachable`],
     /// [`Undelivered::Full`]) if it is not going to be carried.

@@ -3,11 +3,13 @@
 //! To add one: write its file, add its line to [`DIALECTS`].
 
 pub mod camus;
+pub mod peerjs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::message::{Command, Event, Frame, PeerId, RoomId, Speaker};
 
@@ -43,8 +45,8 @@ pub trait Dialect: Send + Sync {
         None
     }
 
-    /// The answer to a binary frame.
-    fn refuse_binary(&self, speaker: &Speaker, bytes: &[u8]) -> Command;
+    /// What it asks for with a binary frame.
+    fn decode_binary(&self, speaker: &Speaker, bytes: &[u8]) -> Command;
 }
 
 /// What a dialect wants done where protocols differ.
@@ -58,7 +60,34 @@ pub struct Customs {
     pub listed_by_first_message: bool,
     /// Whether a connection is told, before all else, what it is and goes by.
     pub announces_session: bool,
+    /// Where a peer's name is its own.
+    pub names: Names,
 }
+
+/// Where a peer's name is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// In its room.
+    OfRoom,
+    /// In the whole cluster: the name is a room, and its holder the only member. Free as soon as nobody has it.
+    OfCluster,
+}
+
+/// The room in which `peer` is, as seen by somebody in `room`: the same one, or the peer's own.
+pub fn home_of(room: &RoomId, peer: &PeerId) -> RoomId {
+    match named(room.dialect()).map(|dialect| dialect.customs().names) {
+        Some(Names::OfCluster) => own_room(room.dialect(), peer),
+        _ => room.clone(),
+    }
+}
+
+/// The room that is `peer`'s name. A name is whatever a client wrote; the room's has nothing but letters, digits and
+/// `-_.%` in it, and is another one for each.
+pub fn own_room(dialect: &str, peer: &PeerId) -> RoomId {
+    RoomId::of(dialect, &utf8_percent_encode(peer.as_str(), ESCAPED).to_string())
+}
+
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// What an operator decides about a dialect.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +98,10 @@ pub struct Terms {
     pub grace: Duration,
     /// Members of a room that was made by entering it, at most; 0 for as many as any room may have.
     pub guest_limit: u32,
+    /// How long a message waits for a name that nobody has; zero where none does.
+    pub wait_for_name: Duration,
+    /// Names that one node's clients may have, at most.
+    pub names: usize,
 }
 
 /// The terms of all dialects, by their names.
@@ -90,6 +123,8 @@ pub struct Knock<'a> {
     pub name: &'a str,
     /// The query, as it was written.
     pub query: &'a str,
+    /// The key that the settings give the protocol; empty where it has none.
+    pub key: &'a str,
 }
 
 /// What a WebSocket request asks for.
@@ -102,12 +137,21 @@ pub enum Door {
         /// A pass given in the query.
         token: Option<String>,
     },
+    /// To have a name.
+    Name {
+        /// The name.
+        peer: PeerId,
+        /// What only this client knows: with it, it may take its name over from an older connection of its own.
+        token: String,
+    },
+    /// Nothing that it gets: it is told so on the socket, which is closed then.
+    Shut(Frame),
 }
 
 /// One line of the table: the path of a WebSocket (a `matchit` pattern), and what is spoken there.
 #[derive(Clone, Copy)]
 pub struct Row {
-    /// The path.
+    /// The path. One that does not begin with a slash is below that which the settings give the protocol.
     pub path: &'static str,
     /// The protocol.
     pub dialect: &'static dyn Dialect,
@@ -117,6 +161,7 @@ pub struct Row {
 pub static DIALECTS: &[Row] = &[
     Row { path: "/room/{name}/ws", dialect: &camus::Camus },
     Row { path: "/chat/{name}/ws", dialect: &camus::Camus },
+    Row { path: "peerjs", dialect: &peerjs::Peerjs },
 ];
 
 /// The names of all dialects, each once.
@@ -174,6 +219,16 @@ mod tests {
             );
         }
         assert!(named("morse").is_none());
+    }
+
+    #[test]
+    fn a_name_held_in_the_whole_cluster_is_a_room_and_no_two_are_the_same() {
+        let at = |name: &str| home_of(&RoomId::of(peerjs::NAME, "bob"), &PeerId::new(name));
+        assert_eq!(at("alice"), RoomId::new("peerjs/alice"));
+        assert_eq!(at("a/b {}%\0😀"), RoomId::new("peerjs/a%2Fb%20%7B%7D%25%00%F0%9F%98%80"));
+        assert_ne!(at("a%20b"), at("a b"));
+        let kitchen = RoomId::of(camus::NAME, "kitchen");
+        assert_eq!(home_of(&kitchen, &PeerId::new("alice")), kitchen);
     }
 
     #[test]

@@ -27,11 +27,13 @@ pub enum Goodbye {
     Malformed,
     /// Text that is not UTF-8.
     NotText,
+    /// The client did not get the name that it wanted.
+    NotSeated,
 }
 
 impl Goodbye {
     /// All of them: one label each in the metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Left,
         Self::Closed,
         Self::Broken,
@@ -44,6 +46,7 @@ impl Goodbye {
         Self::TooBig,
         Self::Malformed,
         Self::NotText,
+        Self::NotSeated,
     ];
 
     /// Close code (RFC 6455, 7.4), metric label, and the reason as the client reads it: what happened, and whether
@@ -62,6 +65,7 @@ impl Goodbye {
             Self::TooBig => (1009, "too_big", "message over the size limit"),
             Self::Malformed => (1002, "malformed", "not a WebSocket frame"),
             Self::NotText => (1007, "not_text", "not UTF-8"),
+            Self::NotSeated => (1008, "not_seated", "not let in: the message before this says why"),
         }
     }
 

@@ -4,6 +4,7 @@ mod neighbours;
 pub mod ops;
 mod pages;
 mod passes;
+mod peerjs;
 mod rooms;
 mod upgrade;
 
@@ -70,12 +71,29 @@ enum Route {
     ApiRooms,
     ApiClients,
     Socket(&'static dyn Dialect),
+    PeerjsHome,
+    PeerjsId,
+    PeerjsPeers,
 }
 
 impl Route {
     /// Whether pages of other hosts may use it: nothing there is answered by who a cookie says one is.
     fn is_for_pages_elsewhere(self) -> bool {
-        matches!(self, Self::Asset | Self::ClientModule | Self::ApiRooms | Self::ApiClients)
+        matches!(
+            self,
+            Self::Asset
+                | Self::ClientModule
+                | Self::ApiRooms
+                | Self::ApiClients
+                | Self::PeerjsHome
+                | Self::PeerjsId
+                | Self::PeerjsPeers
+        )
+    }
+
+    /// Whether its answers name the one origin that may read them, even where any may.
+    fn names_its_asker(self) -> bool {
+        matches!(self, Self::PeerjsHome | Self::PeerjsId | Self::PeerjsPeers)
     }
 }
 
@@ -120,7 +138,11 @@ impl Site {
             routes.insert(*path, *route)?;
         }
         for row in dialect::DIALECTS {
-            routes.insert(row.path, Route::Socket(row.dialect))?;
+            let below = if row.path.starts_with('/') { "" } else { &settings.peerjs.path };
+            routes.insert(format!("{below}{}", row.path), Route::Socket(row.dialect))?;
+        }
+        for (path, route) in peerjs::routes(&settings.peerjs) {
+            routes.insert(path, route)?;
         }
         Ok(Self {
             router,
@@ -162,13 +184,18 @@ impl Site {
         if !found.value.is_for_pages_elsewhere() {
             return self.answer_to(*found.value, &method, request, &name, address, slot).await;
         }
-        match (cors::Asker::of(request.headers(), &self.settings.origins), method) {
-            (cors::Asker::Foreign, _) => cors::foreign(),
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let answer = match (cors::Asker::of(request.headers(), &self.settings.origins), method) {
+            (cors::Asker::Foreign, _) => return cors::foreign(),
             (asker, Method::OPTIONS) => asker.may_read(cors::preflight()),
             (asker, method) => {
                 let answer = self.answer_to(*found.value, &method, request, &name, address, slot).await;
                 asker.may_read(answer)
             }
+        };
+        match origin.filter(|_| found.value.names_its_asker()) {
+            Some(origin) => peerjs::reflect(answer, origin),
+            None => answer,
         }
     }
 
@@ -198,6 +225,9 @@ impl Site {
             (Route::ApiRooms, &Method::GET) => self.list_rooms().await,
             (Route::ApiRooms, &Method::POST) => self.make_room(request, address).await,
             (Route::ApiClients, &Method::POST) => self.make_client(request, name, address).await,
+            (Route::PeerjsHome, &Method::GET) => peerjs::home(),
+            (Route::PeerjsId, &Method::GET) => self.peerjs_id(name),
+            (Route::PeerjsPeers, &Method::GET) => self.peerjs_peers(name).await,
             (Route::Socket(dialect), &Method::GET) => self.upgrade(request, dialect, name, slot).await,
             (_, method) => problem(
                 StatusCode::METHOD_NOT_ALLOWED,

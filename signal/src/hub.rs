@@ -15,7 +15,7 @@ use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
 use crate::dialect::{AllTerms, Dialect};
 use crate::goodbye::Goodbye;
-use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
+use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
 
 use mailbox::{Bounds, Left, Letter, Mailbox};
 use room::{Member, News, Room, Snapshot};
@@ -81,13 +81,16 @@ pub struct Hub {
     bounds: Bounds,
     terms: AllTerms,
     rooms: Map<RoomId, Room>,
+    /// How many sessions there are, by dialect.
+    population: BTreeMap<&'static str, usize>,
     seats: u64,
 }
 
 impl Hub {
     /// A node without peers.
     pub fn new(me: NodeId, bounds: Bounds, terms: AllTerms) -> Self {
-        Self { me, bounds, terms, rooms: Map::default(), seats: 0 }
+        let (rooms, population) = (Map::default(), BTreeMap::new());
+        Self { me, bounds, terms, rooms, population, seats: 0 }
     }
 
     /// The room, if one of this node's peers is in it.
@@ -158,10 +161,11 @@ impl Hub {
         let Some(member) = known.member(peer).filter(|member| member.node == self.me).cloned() else {
             return;
         };
-        let session = known
-            .sessions
-            .entry(peer.clone())
-            .or_insert_with(|| Session::new(member.claim, Mailbox::new(self.bounds), member.listed, now));
+        let population = self.population.entry(dialect.name()).or_default();
+        let session = known.sessions.entry(peer.clone()).or_insert_with(|| {
+            *population += 1;
+            Session::new(member.claim, Mailbox::new(self.bounds), member.listed, now)
+        });
         session.claim = member.claim;
         known.is_claimed(peer);
     }
@@ -197,6 +201,9 @@ impl Hub {
             session.expect_hand_over(until);
         }
         session.mailbox.give_to(seat);
+        if let Some(welcome) = dialect.encode(&Event::Seated) {
+            session.mailbox.greet(welcome);
+        }
         session.shut_or_open();
         Seated { speaker, mailbox: session.mailbox.clone(), resumed }
     }
@@ -265,6 +272,38 @@ impl Hub {
         Ok(too_much)
     }
 
+    /// The peer is to leave as soon as the directory can be told.
+    pub fn is_leaving(&mut self, room: &RoomId, peer: &PeerId, claim: Claim) {
+        if let Some(session) = self.session_mut(room, peer).filter(|session| session.claim == claim) {
+            session.leaving = true;
+        }
+    }
+
+    /// This node's hold on the peer, if it has it.
+    pub fn claim(&self, room: &RoomId, peer: &PeerId) -> Option<Claim> {
+        Some(self.rooms.get(room)?.sessions.get(peer)?.claim)
+    }
+
+    /// How many peers of `dialect` this node has.
+    pub fn population(&self, dialect: &str) -> usize {
+        self.population.get(dialect).copied().unwrap_or_default()
+    }
+
+    /// Ends a session, and leaves its connection open without one: what its mailbox still had.
+    pub fn release(&mut self, room: &RoomId, peer: &PeerId) -> Left {
+        let Some(mut session) = self.remove_session(room, peer) else { return Left::default() };
+        Left { taken: Vec::new(), waiting: session.give_up_what_waits() }
+    }
+
+    fn remove_session(&mut self, room: &RoomId, peer: &PeerId) -> Option<Session> {
+        let known = self.rooms.get_mut(room)?;
+        let session = known.sessions.remove(peer)?;
+        if let Some(population) = self.population.get_mut(known.dialect.name()) {
+            *population -= 1;
+        }
+        Some(session)
+    }
+
     /// Ends a session: what its mailbox still had. Its connection, if it has one, gets `last_words` and is sent away.
     pub fn dismiss(
         &mut self,
@@ -273,8 +312,7 @@ impl Hub {
         last_words: Option<Frame>,
         goodbye: Goodbye,
     ) -> Left {
-        let Some(known) = self.rooms.get_mut(room) else { return Left::default() };
-        let Some(session) = known.sessions.remove(peer) else { return Left::default() };
+        let Some(session) = self.remove_session(room, peer) else { return Left::default() };
         let mut left = session.mailbox.close(last_words, goodbye);
         let come = session.hand_over.map(|hand_over| hand_over.come).unwrap_or_default();
         left.waiting.splice(0..0, come);

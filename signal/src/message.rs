@@ -44,8 +44,8 @@ macro_rules! id {
 }
 
 id! {
-    /// Who someone is to the others. Unique in a room; a dialect whose names are held in the whole cluster has one
-    /// room for all of them.
+    /// Who someone is to the others. Unique in a room; where names are held in the whole cluster, each of them is a room
+    /// of its own.
     PeerId
 }
 
@@ -76,7 +76,8 @@ impl RoomId {
     }
 }
 
-/// What a dialect says of a peer to the others; opaque to everything else. In camus: the user's name.
+/// What a dialect says of a peer; opaque to everything else. In camus: the user's name. Of one who holds a name in the
+/// whole cluster: what tells its client from others.
 pub type Profile = Arc<str>;
 
 /// One connection's hold on a peer: without it a late farewell of the old connection would throw out the new one.
@@ -133,6 +134,8 @@ pub enum Command {
     IceServers,
     /// I leave the room.
     Leave,
+    /// I give up my name, and stay connected without one: nothing that I say from now on is heard.
+    Release,
     /// The dialect has the answer itself: a pong, or what was wrong with a frame.
     Answer(Frame),
     /// A sign of life and nothing more.
@@ -250,6 +253,19 @@ pub enum Event<'a> {
     },
     /// The server could not do what you asked just now.
     Busy,
+    /// You have your name.
+    Seated,
+    /// You do not get the name that you want.
+    NotSeated(NotSeated),
+}
+
+/// Why somebody does not get a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSeated {
+    /// Somebody else has it.
+    Taken,
+    /// As many are here as may be.
+    TooMany,
 }
 
 /// An entry of `RTCConfiguration.iceServers` (W3C WebRTC, 4.2.4). One entry never mixes STUN and TURN.

@@ -14,7 +14,7 @@ use crate::access::{Passes, derive_key};
 use crate::backplane::memory::Bus;
 use crate::backplane::redis::{self, Redis};
 use crate::backplane::{Backplane, Lifetimes, Notice};
-use crate::dialect::{self, AllTerms, Terms, camus};
+use crate::dialect::{self, AllTerms, Terms, camus, peerjs};
 use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
 use crate::hub::mailbox::Bounds;
@@ -222,8 +222,17 @@ fn terms(settings: &Settings) -> AllTerms {
         ask_after: Some(settings.camus.ping_after),
         grace: settings.camus.grace,
         guest_limit: settings.camus.guest_limit,
+        wait_for_name: Duration::ZERO,
+        names: 0,
     };
-    [(camus::NAME, camus)].into()
+    let peerjs = Terms {
+        ask_after: None,
+        grace: settings.peerjs.alive_timeout,
+        guest_limit: 1,
+        wait_for_name: settings.peerjs.expire_timeout,
+        names: settings.peerjs.concurrent_limit,
+    };
+    [(camus::NAME, camus), (peerjs::NAME, peerjs)].into()
 }
 
 /// How often peers are looked after: some times within the shortest silence that means anything.

@@ -6,12 +6,14 @@
 //!   peer that has to be looked for; `ways` has the rules by which it stays in order and is not lost with another node,
 //!   `receipts` what other nodes are told of theirs;
 //! - `entrance`: a peer comes, goes, is away, or moves between nodes;
+//! - `names`: a peer gets, gives up or loses a name that is its own in the whole cluster;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
 mod acceptance;
 mod entrance;
 #[cfg(test)]
 mod inspection;
+mod names;
 mod news;
 mod post;
 mod receipts;
@@ -32,7 +34,7 @@ use crate::chance;
 use crate::dialect::{self, AllTerms, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
-use crate::hub::{Due, Hub, Seated};
+use crate::hub::{Due, Hub};
 use crate::ice::{Ice, Turn};
 use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Metrics;
@@ -172,6 +174,7 @@ impl Router {
             Command::Roster => self.roster(speaker)?,
             Command::IceServers => self.ice_servers(dialect, speaker).await?,
             Command::Leave => return self.bye(dialect, speaker).await,
+            Command::Release => return self.release(speaker).await,
             Command::Answer(frame) => self.answer(speaker, Some(frame))?,
             Command::Noted => {}
         }
@@ -189,13 +192,6 @@ impl Router {
         let letters = self.hub.lock().confirmed(speaker, count, chance::now())?;
         self.settle(&speaker.room, letters);
         Ok(())
-    }
-
-    /// Tells a connection what it is, and goes by, before anything else; if its protocol has a word for that.
-    pub fn greet(&self, dialect: &'static dyn Dialect, seated: &Seated, event: &Event<'_>) {
-        if let Some(frame) = dialect.encode(event) {
-            seated.mailbox.greet(frame);
-        }
     }
 
     /// A sign of life that was no frame: a pong.

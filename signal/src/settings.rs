@@ -2,6 +2,7 @@
 //! the same for every program of the [house](house::settings).
 
 mod node_address;
+mod peerjs_place;
 mod redis_url;
 mod table;
 
@@ -43,6 +44,7 @@ pub struct Settings {
     pub session: Session,
     pub drain: Drain,
     pub camus: Camus,
+    pub peerjs: Peerjs,
     pub socket: Socket,
     pub mailbox: Mailbox,
     pub limits: Limits,
@@ -142,6 +144,21 @@ pub struct Camus {
     #[serde(rename = "static")]
     pub static_dir: Option<PathBuf>,
     pub guest_limit: u32,
+}
+
+/// The dialect `peerjs`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table explains each field")]
+pub struct Peerjs {
+    pub path: String,
+    pub key: String,
+    pub discovery: bool,
+    #[serde(deserialize_with = "duration")]
+    pub alive_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub expire_timeout: Duration,
+    pub concurrent_limit: usize,
 }
 
 /// One connection.

@@ -20,7 +20,7 @@ use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
-use crate::message::Event;
+use crate::message::{Command, Event, Frame, PeerId};
 use crate::metrics::{Connected, Metrics};
 use crate::router::Router;
 
@@ -66,6 +66,18 @@ where
     WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await
 }
 
+/// Sends away a client that does not get a seat: after `words`, the protocol's own.
+pub async fn turn_away<S>(mut stream: WebSocketStream<S>, words: Frame, manners: &Manners)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let said = async {
+        stream.send(text(words.to(&PeerId::new("")))?).await?;
+        farewell(&mut stream, Goodbye::NotSeated).await
+    };
+    let _ = timeout(manners.write_timeout, said).await;
+}
+
 /// A peer's connection, from its seat to its goodbye.
 pub struct Socket<S> {
     stream: WebSocketStream<S>,
@@ -84,6 +96,8 @@ pub struct Socket<S> {
     alarm: Pin<Box<Sleep>>,
     /// Taken out of the mailbox, and not yet written.
     batch: Vec<Letter>,
+    /// It has given up its name, and nothing that it says is heard.
+    nameless: bool,
 }
 
 /// What is known of letters that were written, by how many were taken out of the mailbox before them.
@@ -129,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             alarm: Box::pin(sleep(manners.ping_interval)),
             manners,
             batch: Vec::new(),
+            nameless: false,
         }
     }
 
@@ -147,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         // Before the last words: who hears them and comes back at once is to find its seat free.
         self.router.gone(self.dialect, &self.seated.speaker).await;
-        self.say(goodbye).await;
+        let _ = farewell(&mut self.stream, goodbye).await;
     }
 
     async fn turn(&mut self) -> Result<(), Goodbye> {
@@ -277,16 +292,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if was_pinged || next > now {
             self.set_alarm();
         }
+        if self.nameless && !message.is_close() {
+            return Ok(());
+        }
         let speaker = &self.seated.speaker;
         let command = match &message {
             Message::Text(text) => self.dialect.decode(speaker, text),
-            Message::Binary(bytes) => self.dialect.refuse_binary(speaker, bytes),
+            Message::Binary(bytes) => self.dialect.decode_binary(speaker, bytes),
             Message::Pong(pong) => return self.receipt(pong, now),
             Message::Ping(_) => return self.router.heard(speaker),
             Message::Close(_) => return Err(Goodbye::Closed),
             Message::Frame(_) => return Ok(()),
         };
         self.connected.messages_in.inc();
+        self.nameless = matches!(command, Command::Release);
         self.router.act(self.dialect, &self.seated.speaker, command, now).await
     }
 
@@ -330,20 +349,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let next = others.into_iter().flatten().fold(liveness, Instant::min);
         self.alarm.as_mut().reset(next.into());
     }
+}
 
-    /// Says goodbye, and waits a moment for the answer: a socket that is dropped with something unread in it takes
-    /// the last words with it.
-    async fn say(&mut self, goodbye: Goodbye) {
-        let last_words = async {
-            if goodbye.can_be_said() {
-                let frame = CloseFrame { code: goodbye.code().into(), reason: goodbye.reason().into() };
-                self.stream.close(Some(frame)).await?;
-            }
-            while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
-            Ok::<_, Error>(())
-        };
-        let _ = timeout(FAREWELL, last_words).await;
-    }
+/// Says goodbye, and waits a moment for the answer: a socket that is dropped with something unread in it takes the last
+/// words with it.
+async fn farewell<S>(stream: &mut WebSocketStream<S>, goodbye: Goodbye) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let last_words = async {
+        if goodbye.can_be_said() {
+            let frame = CloseFrame { code: goodbye.code().into(), reason: goodbye.reason().into() };
+            stream.close(Some(frame)).await?;
+        }
+        while stream.next().await.is_some_and(|message| message.is_ok()) {}
+        Ok(())
+    };
+    timeout(FAREWELL, last_words).await.unwrap_or(Ok(()))
 }
 
 /// A ping that asks for a receipt for the first `count` letters.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
-use super::{Backplane, Change, Creation, Delivery, Entry, Envelope, Lifetimes, Notice, Refusal};
+use super::{Backplane, Change, Creation, Delivery, Departure, Entry, Envelope, Lifetimes, Notice, Refusal};
 use crate::hub::mailbox::Letter;
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId, Undelivered};
@@ -139,7 +139,7 @@ pub(crate) async fn each_change_raises_the_version_and_claims_only_grow<C: Clust
     assert_eq!(second.member(&peer("alice")).unwrap().node, *a.backplane.node());
     assert_eq!(a.backplane.change(&r, &peer("alice"), Claim(1), Change::Profile("Ted".into())).await, Ok(3));
     assert_eq!(a.backplane.change(&r, &peer("alice"), Claim(1), Change::Away).await, Ok(4));
-    assert_eq!(b.backplane.leave(&r, &peer("bob"), Claim(2)).await, Ok(5));
+    assert_eq!(b.backplane.leave(&r, &peer("bob"), Claim(2), Departure::ForGood).await, Ok(5));
     let last = b.looks(&r).await.unwrap();
     let alice = last.member(&peer("alice")).unwrap();
     assert_eq!((last.version, &*alice.profile, alice.away, last.members.len()), (5, "Ted", true, 1));
@@ -160,7 +160,10 @@ pub(crate) async fn a_peer_is_taken_over_by_whoever_names_its_newest_claim<C: Cl
     assert!(member.claim > alice);
     assert_eq!(a.backplane.join(&r, over(alice)).await, Err(Refusal::Superseded));
     assert_eq!(a.backplane.change(&r, &peer("alice"), alice, Change::Away).await, Err(Refusal::Superseded));
-    assert_eq!(a.backplane.leave(&r, &peer("alice"), alice).await, Err(Refusal::Superseded));
+    assert_eq!(
+        a.backplane.leave(&r, &peer("alice"), alice, Departure::ForGood).await,
+        Err(Refusal::Superseded)
+    );
     assert_eq!(
         a.backplane.join(&r, Entry { over: Some(Claim(9)), ..entry("eve") }).await,
         Err(Refusal::Superseded)
@@ -211,7 +214,7 @@ pub(crate) async fn who_has_left_is_not_taken_back<C: Cluster>() {
     let r = room("r");
     let claim = claim_of(&a.enters(&r, "alice").await, "alice");
     a.enters(&r, "bob").await;
-    a.backplane.leave(&r, &peer("alice"), claim).await.unwrap();
+    a.backplane.leave(&r, &peer("alice"), claim, Departure::ForGood).await.unwrap();
     assert_eq!(b.backplane.join(&r, entry("alice")).await, Err(Refusal::Gone));
     let asked = [peer("bob"), peer("alice"), peer("carol")];
     assert_eq!(b.backplane.look(&r, &asked).await.unwrap().unwrap().gone, [peer("alice")]);
@@ -224,7 +227,7 @@ pub(crate) async fn an_empty_room_ends_and_one_with_members_does_not<C: Cluster>
     a.backplane.make(&kept, Record { limit: 0, ..record(7) }).await.unwrap();
     a.backplane.join(&kept, Entry { made: 7, ..entry("alice") }).await.unwrap();
     let claim = claim_of(&a.enters(&left, "bob").await, "bob");
-    a.backplane.leave(&left, &peer("bob"), claim).await.unwrap();
+    a.backplane.leave(&left, &peer("bob"), claim, Departure::ForGood).await.unwrap();
     assert!(a.looks(&left).await.is_some(), "it has its time");
     let ended = async {
         while a.looks(&left).await.is_some() {

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    Backplane, Change, Entry, Envelope, Lifetimes, Listing, MAX_LISTED, Notice, Numbers, Refusal, Wait,
+    Backplane, Change, Departure, Entry, Envelope, Lifetimes, Listing, MAX_LISTED, Notice, Numbers, Refusal,
+    Wait,
 };
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
@@ -34,6 +35,8 @@ pub struct Bus {
 struct Shared {
     rooms: HashMap<RoomId, Kept>,
     inboxes: BTreeMap<NodeId, mpsc::Sender<Notice>>,
+    /// Who looks out for somebody in a room, until when.
+    awaited: HashMap<RoomId, BTreeMap<NodeId, Instant>>,
     /// So many rooms are worth a look for ended ones.
     look_at: usize,
 }
@@ -55,6 +58,7 @@ impl Bus {
             shared: Arc::new(Mutex::new(Shared {
                 rooms: HashMap::new(),
                 inboxes: BTreeMap::new(),
+                awaited: HashMap::new(),
                 look_at: FEW_ROOMS,
             })),
             lifetimes,
@@ -123,8 +127,15 @@ impl Memory {
             shared.end_what_is_over(&self.bus.lifetimes);
             shared.rooms.insert(room.clone(), Kept::new(record));
         }
+        let is_there = !entry.away;
         let kept = shared.living(room, &self.bus.lifetimes).ok_or(Refusal::NoRoom)?;
-        kept.join(&self.node, entry)
+        let mut snapshot = kept.join(&self.node, entry)?;
+        if let Some(awaited) = is_there.then(|| shared.awaited.remove(room)).flatten() {
+            let now = chance::now();
+            snapshot.awaited_by =
+                awaited.into_iter().filter(|(_, until)| *until > now).map(|(node, _)| node).collect();
+        }
+        Ok(snapshot)
     }
 }
 
@@ -145,6 +156,8 @@ impl Shared {
             return;
         }
         self.rooms.retain(|_, kept| !kept.is_over(lifetimes));
+        let now = chance::now();
+        self.awaited.retain(|_, nodes| nodes.values().any(|until| *until > now));
         self.look_at = (2 * self.rooms.len()).max(FEW_ROOMS);
     }
 }
@@ -231,7 +244,7 @@ impl Kept {
             self.members.iter().map(|(id, member)| (id.clone(), member.clone())).collect();
         members.sort_by_key(|(_, member)| member.born);
         let gone = asked.iter().filter(|peer| self.gone.contains_key(*peer)).cloned().collect();
-        Snapshot { version: self.version, record: self.record.clone(), members, gone }
+        Snapshot { version: self.version, record: self.record.clone(), members, gone, awaited_by: Vec::new() }
     }
 }
 
@@ -266,6 +279,23 @@ impl Backplane for Memory {
         let mut shared = self.bus.shared.lock();
         let kept = shared.living(room, &self.bus.lifetimes);
         done(Ok(kept.map(|kept| kept.snapshot(asked))))
+    }
+
+    fn look_out<'a>(&'a self, room: &'a RoomId, lasts: Duration) -> Wait<'a, Option<Snapshot>> {
+        let mut shared = self.bus.shared.lock();
+        let kept = shared.living(room, &self.bus.lifetimes);
+        let seen = kept.map(|kept| kept.snapshot(&[]));
+        if !seen.as_ref().is_some_and(Snapshot::has_somebody) {
+            let until = chance::now() + lasts;
+            shared.awaited.entry(room.clone()).or_default().insert(self.node.clone(), until);
+        }
+        done(Ok(seen))
+    }
+
+    fn peers<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<PeerId>> {
+        let shared = self.bus.shared.lock();
+        let rooms = shared.rooms.iter().filter(|(room, _)| room.dialect() == dialect);
+        done(Ok(rooms.flat_map(|(_, kept)| kept.members.keys().cloned()).collect()))
     }
 
     fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>> {
@@ -303,11 +333,19 @@ impl Backplane for Memory {
         }))
     }
 
-    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64> {
+    fn leave<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        departure: Departure,
+    ) -> Wait<'a, u64> {
         done(self.with(room, |kept| {
             kept.held(peer, claim)?;
             kept.members.remove(peer);
-            kept.remember_gone(peer.clone(), self.bus.lifetimes.gone);
+            if departure == Departure::ForGood {
+                kept.remember_gone(peer.clone(), self.bus.lifetimes.gone);
+            }
             if kept.members.is_empty() {
                 kept.empty_since = Some(chance::now());
             }

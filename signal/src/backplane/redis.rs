@@ -36,7 +36,9 @@ use tracing::{debug, info};
 
 use super::link::Seal;
 use super::pulse::{Pulse, Terms};
-use super::{Backplane, Change, Entry, Envelope, Lifetimes, Listing, Notice, Numbers, Refusal, Wait};
+use super::{
+    Backplane, Change, Departure, Entry, Envelope, Lifetimes, Listing, Notice, Numbers, Refusal, Wait,
+};
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
 
@@ -335,6 +337,14 @@ impl Backplane for Redis {
         self.0.wait(self.0.look(room, asked))
     }
 
+    fn look_out<'a>(&'a self, room: &'a RoomId, lasts: Duration) -> Wait<'a, Option<Snapshot>> {
+        self.0.wait(self.0.look_out(room, lasts))
+    }
+
+    fn peers<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<PeerId>> {
+        self.0.wait(self.0.peers(dialect))
+    }
+
     fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>> {
         self.0.wait(self.0.public_rooms(dialect))
     }
@@ -353,8 +363,14 @@ impl Backplane for Redis {
         self.0.wait(self.0.change(room, peer, claim, change))
     }
 
-    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64> {
-        self.0.wait(self.0.leave(room, peer, claim))
+    fn leave<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        departure: Departure,
+    ) -> Wait<'a, u64> {
+        self.0.wait(self.0.leave(room, peer, claim, departure))
     }
 
     fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered> {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, too_deep};
 use crate::message::{Command, Event, Frame, IceServer, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
 
 /// The camus protocol.
@@ -31,6 +31,7 @@ static CUSTOMS: Customs = Customs {
     default_profile: "Major Tom",
     listed_by_first_message: true,
     announces_session: false,
+    names: Names::OfRoom,
 };
 
 /// The room of this slug; `None` if no room can have it: a slug is 1 to 64 of `a-z`, `0-9` and `-`.
@@ -110,7 +111,7 @@ impl Dialect for Camus {
         (name == v1::NAME).then_some(&v1::V1 as &dyn Dialect)
     }
 
-    fn refuse_binary(&self, _: &Speaker, _: &[u8]) -> Command {
+    fn decode_binary(&self, _: &Speaker, _: &[u8]) -> Command {
         refuse("Not a message: binary frame; send JSON in a text frame")
     }
 
@@ -135,6 +136,8 @@ impl Dialect for Camus {
             // Who speaks plain camus does not expect them.
             Event::Session { .. } | Event::GoingAway { .. } => return None,
             Event::Busy => error("Busy: the server cannot do that just now; try again in a few seconds"),
+            // A client finds that out by itself, or hears it before it has a socket.
+            Event::Seated | Event::NotSeated(_) => return None,
         })
     }
 }
@@ -410,7 +413,7 @@ mod tests {
         }
         assert_eq!(slug("Excellent Adventure!"), "excellent-adventure");
         assert_eq!(slug("!!"), "");
-        let knock = Knock { name: "x", query: "a=1&token=a%2Bb" };
+        let knock = Knock { name: "x", query: "a=1&token=a%2Bb", key: "" };
         assert_eq!(
             Camus.door(&knock),
             Some(Door::Room { room: room("x").unwrap(), token: Some("a+b".into()) })

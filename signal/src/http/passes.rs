@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use cookie::{Cookie, SameSite};
+use house::cors;
 use house::http::{Answer, problem};
 use house::visitors;
 use hyper::header::{self, HeaderValue};
@@ -53,9 +54,7 @@ impl Site {
         let now = now();
         let origin_is_fine = visitors::origin_may_use_cookies(headers, &self.settings.origins);
         if let Some(token) = token {
-            if !self.settings.origins.is_empty() && !origin_is_fine {
-                return Err(forbidden("this origin is not in the setting `origins`"));
-            }
+            self.listed_origin(headers)?;
             let pass = self.passes.read(token, room, now);
             return pass.ok_or_else(|| forbidden("this token opens nothing here: get another"));
         }
@@ -69,6 +68,14 @@ impl Site {
         }
         let pass = self.passes.read(&cookie, room, now);
         pass.ok_or_else(|| forbidden("this cookie opens nothing here: reload the page"))
+    }
+
+    /// Fails for pages of other hosts than those in `origins`, where some are listed.
+    pub(super) fn listed_origin(&self, headers: &HeaderMap) -> Result<(), Answer> {
+        match cors::Asker::of(headers, &self.settings.origins) {
+            cors::Asker::Foreign => Err(cors::foreign()),
+            _ => Ok(()),
+        }
     }
 
     fn expiry(&self) -> u64 {

@@ -17,11 +17,12 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Site, refused};
+use crate::access;
 use crate::backplane::Refusal;
-use crate::dialect::{Dialect, Door, Knock};
+use crate::dialect::{Dialect, Door, Knock, own_room};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
-use crate::message::{Event, Speaker};
+use crate::message::{Event, Frame, NotSeated, PeerId, Speaker};
 use crate::router::Wish;
 use crate::socket::{self, Socket};
 
@@ -40,10 +41,11 @@ impl Site {
             Ok(accept) => accept,
             Err(answer) => return answer,
         };
-        let knock = Knock { name, query: request.uri().query().unwrap_or_default() };
-        let Some(Door::Room { room, token }) = dialect.door(&knock) else { return refused(Refusal::NoRoom) };
-        let wish = match self.pass(request.headers(), &room, token.as_deref()) {
-            Ok(pass) => pass.into(),
+        let query = request.uri().query().unwrap_or_default();
+        let knock = Knock { name, query, key: &self.settings.peerjs.key };
+        let Some(door) = dialect.door(&knock) else { return refused(Refusal::NoRoom) };
+        let visit = match self.visit(request.headers(), door) {
+            Ok(visit) => visit,
             Err(answer) => return answer,
         };
         let (dialect, subprotocol) = flavour(dialect, request.headers());
@@ -53,7 +55,7 @@ impl Site {
         // In a task of its own, since a request ends when its client hangs up, and nobody may be left halfway in.
         self.tasks.spawn(async move {
             // A task is as large as the largest of its moments: what is over soon is kept apart.
-            let socket = Box::pin(site.open_socket(upgrade, dialect, wish, entered)).await;
+            let socket = Box::pin(site.open_socket(upgrade, dialect, visit, entered)).await;
             if let Some(mut socket) = socket {
                 socket.serve().await;
             }
@@ -77,38 +79,108 @@ impl Site {
             max_message_bytes: self.settings.max_message_bytes,
             resumed: seated.resumed,
         };
-        self.router.greet(dialect, seated, &session);
+        if let Some(frame) = dialect.encode(&session) {
+            seated.mailbox.greet(frame);
+        }
     }
 
     async fn open_socket(
         self: Arc<Self>,
         upgrade: OnUpgrade,
         dialect: &'static dyn Dialect,
-        wish: Wish,
+        visit: Visit,
         entered: oneshot::Sender<Result<(), Refusal>>,
     ) -> Option<Socket<Wire>> {
-        let seated = match self.router.enter(dialect, &wish).await {
-            Ok(seated) => seated,
+        let admitted = match self.admit(dialect, visit).await {
+            Ok(admitted) => admitted,
             Err(why) => {
                 let _ = entered.send(Err(why));
                 return None;
             }
         };
-        if dialect.customs().announces_session {
-            self.greet(dialect, wish.made, &seated);
-        }
         // A client that has hung up meanwhile is one whose upgrade fails.
         let _ = entered.send(Ok(()));
         let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await;
-        let Some((io, read)) = upgraded.ok().and_then(Result::ok).and_then(unwrap) else {
-            self.metrics.goodbye(Goodbye::Broken);
-            self.router.gone(dialect, &seated.speaker).await;
-            return None;
+        let stream = match upgraded.ok().and_then(Result::ok).and_then(unwrap) {
+            Some((io, read)) => Some(socket::accept(io, read, &self.manners).await),
+            None => {
+                self.metrics.goodbye(Goodbye::Broken);
+                None
+            }
         };
-        let stream = socket::accept(io, read, &self.manners).await;
-        let (router, manners) = (self.router.clone(), self.manners.clone());
-        Some(Socket::new(stream, dialect, seated, router, manners, self.metrics.clone()))
+        match (admitted, stream) {
+            (Admitted::Seated(seated), Some(stream)) => {
+                let (router, manners) = (self.router.clone(), self.manners.clone());
+                return Some(Socket::new(stream, dialect, seated, router, manners, self.metrics.clone()));
+            }
+            (Admitted::Seated(seated), None) => {
+                self.router.gone(dialect, &seated.speaker).await;
+            }
+            (Admitted::TurnedAway(words), Some(stream)) => {
+                self.metrics.goodbye(Goodbye::NotSeated);
+                socket::turn_away(stream, words, &self.manners).await;
+            }
+            (Admitted::TurnedAway(_), None) => {}
+        }
+        None
     }
+
+    /// What a connection comes for, as far as its request shows that it may.
+    fn visit(&self, headers: &HeaderMap, door: Door) -> Result<Visit, Answer> {
+        match door {
+            Door::Room { room, token } => {
+                Ok(Visit::Enter(self.pass(headers, &room, token.as_deref())?.into()))
+            }
+            Door::Name { peer, token } => {
+                self.listed_origin(headers)?;
+                Ok(Visit::Claim(peer, token))
+            }
+            Door::Shut(words) => Ok(Visit::TurnAway(words)),
+        }
+    }
+
+    /// Gives a connection its seat, or the words with which it is sent away; or refuses it without a socket.
+    async fn admit(&self, dialect: &'static dyn Dialect, visit: Visit) -> Result<Admitted, Refusal> {
+        let seated = match visit {
+            Visit::Enter(wish) => {
+                let seated = self.router.enter(dialect, &wish).await?;
+                if dialect.customs().announces_session {
+                    self.greet(dialect, wish.made, &seated);
+                }
+                return Ok(Admitted::Seated(seated));
+            }
+            Visit::TurnAway(words) => return Ok(Admitted::TurnedAway(words)),
+            Visit::Claim(peer, token) => {
+                let proof = access::fingerprint(&own_room(dialect.name(), &peer), &token);
+                self.router.claim(dialect, peer, proof).await
+            }
+        };
+        let (why, refusal) = match seated {
+            Ok(seated) => return Ok(Admitted::Seated(seated)),
+            Err(refusal @ Refusal::Taken) => (NotSeated::Taken, refusal),
+            Err(refusal @ Refusal::Full) => (NotSeated::TooMany, refusal),
+            Err(refusal) => return Err(refusal),
+        };
+        dialect.encode(&Event::NotSeated(why)).map(Admitted::TurnedAway).ok_or(refusal)
+    }
+}
+
+/// What a connection comes for.
+enum Visit {
+    /// A place in a room.
+    Enter(Wish),
+    /// This name, with this token.
+    Claim(PeerId, String),
+    /// Nothing that it gets: these are the words for it.
+    TurnAway(Frame),
+}
+
+/// What it gets.
+enum Admitted {
+    /// A seat.
+    Seated(Seated),
+    /// A socket on which these are the only words.
+    TurnedAway(Frame),
 }
 
 /// The dialect as it is spoken with the first of the offered subprotocols that it knows (RFC 6455, 4.2.2), and that one's

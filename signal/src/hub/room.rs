@@ -62,12 +62,19 @@ pub struct Snapshot {
     pub members: Vec<(PeerId, Member)>,
     /// Those of the peers asked about that have left, and may not come back.
     pub gone: Vec<PeerId>,
+    /// After a join: the nodes that have looked out for somebody here.
+    pub awaited_by: Vec<NodeId>,
 }
 
 impl Snapshot {
     /// The membership of `peer`.
     pub fn member(&self, peer: &PeerId) -> Option<&Member> {
         self.members.iter().find(|(id, _)| id == peer).map(|(_, member)| member)
+    }
+
+    /// Whether anybody in it has a living socket.
+    pub fn has_somebody(&self) -> bool {
+        self.members.iter().any(|(_, member)| !member.away)
     }
 }
 

@@ -27,7 +27,8 @@ fn room() -> RoomId {
 }
 
 fn hub() -> Hub {
-    let terms = Terms { ask_after: Some(ASK), grace: GRACE, guest_limit: 0 };
+    let terms =
+        Terms { ask_after: Some(ASK), grace: GRACE, guest_limit: 0, wait_for_name: Duration::ZERO, names: 0 };
     Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, [(camus::NAME, terms)].into())
 }
 
@@ -38,7 +39,7 @@ fn member(on: &str, claim: u64) -> Member {
 
 fn snapshot(version: u64, members: &[(&str, Member)]) -> Snapshot {
     let members = members.iter().map(|(name, member)| (peer(name), member.clone())).collect();
-    Snapshot { version, record: Record::default(), members, gone: Vec::new() }
+    Snapshot { version, record: Record::default(), members, gone: Vec::new(), awaited_by: Vec::new() }
 }
 
 fn letter(text: &str) -> Letter {

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Router, Silence, millis};
-use crate::backplane::{Change, Changed, Creation, Entry, Envelope, Refusal};
+use crate::backplane::{Change, Changed, Creation, Departure, Entry, Envelope, Refusal};
 use crate::chance;
-use crate::dialect::{self, Away, Dialect};
+use crate::dialect::{self, Away, Dialect, Names};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::room::{Record, Snapshot};
@@ -18,7 +18,7 @@ use crate::message::{Claim, Event, Frame, NodeId, PeerId, Profile, RoomId, Speak
 use crate::metrics::Resume;
 
 /// How often a connection tries for a seat while others take the one that it was about to take.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 /// How long other nodes have to say how silent their peers are.
 const SILENCE_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -162,7 +162,7 @@ impl Router {
         peers.iter().max_by_key(silent_for).map_or_else(|| (*peers[0]).clone(), |peer| (**peer).clone())
     }
 
-    fn seat(
+    pub(super) fn seat(
         self: &Arc<Self>,
         dialect: &'static dyn Dialect,
         wish: &Wish,
@@ -178,12 +178,14 @@ impl Router {
         }
         let moved_from = held_by.filter(|node| node != me);
         let (version, member) = (snapshot.version, snapshot.member(&peer).cloned());
+        let awaited_by = snapshot.awaited_by.clone();
         let (is_new_here, seated, mut nodes) = {
             let mut hub = self.hub.lock();
             let is_new_here = hub.room(&wish.room).is_none();
             let seated = hub.seat(dialect, &wish.room, &peer, snapshot, moved_from.is_some(), chance::now());
             (is_new_here, seated, hub.other_nodes(&wish.room))
         };
+        self.announce(&wish.room, &peer, &awaited_by);
         // The node that had it may have nobody else in this room.
         nodes.extend(moved_from);
         let room = wish.room.clone();
@@ -201,7 +203,11 @@ impl Router {
         let parked = self.hub.lock().park(speaker);
         let Some(claim) = parked else { return };
         match dialect.customs().away {
-            Away::Gone => self.leave(room, peer, claim, None).await,
+            Away::Gone => {
+                // Should the directory not answer, the next tick tries again.
+                self.hub.lock().is_leaving(room, peer, claim);
+                self.leave(room, peer, claim, None).await;
+            }
             // If the directory is away, the others learn that this peer is when it comes back.
             Away::Parked => drop(self.change(room, peer, claim, Change::Away, false).await),
         }
@@ -215,8 +221,10 @@ impl Router {
     ) -> Result<(), Goodbye> {
         let claim = self.hub.lock().session(speaker)?.claim;
         let frame = dialect.encode(&Event::Left { peer: &speaker.peer, at: millis() });
-        match self.backplane.leave(&speaker.room, &speaker.peer, claim).await {
-            Ok(version) => self.left(&speaker.room, &speaker.peer, version, frame, None, Goodbye::Left),
+        match self.backplane.leave(&speaker.room, &speaker.peer, claim, departure(dialect)).await {
+            Ok(version) => {
+                self.left((&speaker.room, &speaker.peer, claim), version, frame, None, Goodbye::Left);
+            }
             Err(Refusal::Unavailable) => self.hub.lock().session(speaker)?.leaving = true,
             Err(_) => return Err(Goodbye::Replaced),
         }
@@ -232,9 +240,14 @@ impl Router {
     }
 
     async fn leave(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim, frame: Option<Frame>) {
-        match self.backplane.leave(room, peer, claim).await {
+        let Some(dialect) = dialect::named(room.dialect()) else { return };
+        match self.backplane.leave(room, peer, claim, departure(dialect)).await {
             Ok(version) => {
-                self.left(room, peer, version, frame, removed(room), Goodbye::Removed);
+                let goodbye = match dialect.customs().away {
+                    Away::Parked => Goodbye::Removed,
+                    Away::Gone => Goodbye::Silent,
+                };
+                self.left((room, peer, claim), version, frame, removed(room), goodbye);
             }
             // The next tick tries again.
             Err(Refusal::Unavailable) => {}
@@ -258,7 +271,7 @@ impl Router {
         let holds = self.hub.lock().is_to_leave(room, peer, claim, chance::now()).is_some();
         match seen.filter(|_| holds) {
             Some(seen) if seen.member(peer).is_none() => {
-                self.left(room, peer, seen.version, frame, removed(room), Goodbye::Removed);
+                self.left((room, peer, claim), seen.version, frame, removed(room), Goodbye::Removed);
             }
             _ => self.read_again(room.clone()),
         }
@@ -268,8 +281,7 @@ impl Router {
     /// has sent it something that it never got is told.
     fn left(
         self: &Arc<Self>,
-        room: &RoomId,
-        peer: &PeerId,
+        (room, peer, claim): (&RoomId, &PeerId, Claim),
         version: u64,
         frame: Option<Frame>,
         last_words: Option<Frame>,
@@ -277,6 +289,10 @@ impl Router {
     ) {
         let (nodes, left) = {
             let mut hub = self.hub.lock();
+            // Whoever may come back at once may have done so meanwhile.
+            if hub.claim(room, peer).is_some_and(|held| held != claim) {
+                return;
+            }
             (hub.other_nodes(room), hub.dismiss(room, peer, last_words, goodbye))
         };
         self.left_over(room, peer, left, goodbye == Goodbye::Left);
@@ -344,7 +360,14 @@ impl Router {
                 .collect()
         };
         for (room, peer, letters) in held {
-            self.never_arrived(&room, &peer, letters);
+            self.tell_never_arrived(&room, &peer, letters);
         }
+    }
+}
+
+fn departure(dialect: &'static dyn Dialect) -> Departure {
+    match dialect.customs().names {
+        Names::OfRoom => Departure::ForGood,
+        Names::OfCluster => Departure::Free,
     }
 }

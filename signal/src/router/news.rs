@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::Router;
 use crate::backplane::{Changed, Creation, Entry, Envelope, Notice, Refusal};
 use crate::chance;
-use crate::dialect;
+use crate::dialect::{self, Away, Names};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Letter, Read};
 use crate::hub::room::{Member, News, Record, Snapshot};
@@ -68,6 +68,7 @@ impl Router {
                     Err(held) => self.put_elsewhere(&room, &peer, held),
                 }
             }
+            Envelope::Appeared { room, peer } => self.appeared(&room, &peer),
             Envelope::AskSilence { ask, room, peers } => {
                 let silence = self.hub.lock().silence(&room, &peers, chance::now());
                 let millis = |silence: Duration| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
@@ -186,11 +187,17 @@ impl Router {
             let session = hub.room(room).and_then(|room| room.sessions.get(peer));
             (is_new_here, session.is_some_and(|session| session.seat.is_some()), nodes)
         };
-        if let Some(member) = member.clone().filter(|_| is_connected) {
+        let (id, name) = (room.clone(), peer.clone());
+        match member.clone() {
             // Its second connection came to nothing, and the first is here all the same.
-            let (router, room, peer) = (self.clone(), room.clone(), peer.clone());
-            let was = Remembered { member, record };
-            self.tasks.spawn(async move { router.claim_until_answered(room, peer, was).await });
+            Some(member) if is_connected => {
+                let (router, was) = (self.clone(), Remembered { member, record });
+                self.tasks.spawn(async move { router.claim_until_answered(id, name, was).await });
+            }
+            Some(member) if dialect.customs().away == Away::Gone => {
+                return self.let_name_go(room, peer, member.claim);
+            }
+            _ => {}
         }
         let (id, peer) = (room.clone(), peer.clone());
         self.publish(nodes, Changed { room: id, version, peer, member, frame: None, roster: false });
@@ -267,24 +274,29 @@ impl Router {
         let held = seen.as_ref().and_then(|seen| seen.member(peer)).cloned();
         let over = held.as_ref().map(|held| held.claim);
         let Some((claim, entry)) = self.entry_again(room, peer, over, was) else { return Ok(()) };
+        let dialect = dialect::named(room.dialect());
+        let is_name = dialect.is_some_and(|dialect| dialect.customs().names == Names::OfCluster);
         let elsewhere = held.filter(|held| held.node != *self.backplane.node());
         if let (Some(held), Some(seen)) = (&elsewhere, seen)
-            && (entry.away || (!held.away && held.claim > claim))
+            && (is_name || entry.away || (!held.away && held.claim > claim))
         {
-            // Who came back there is newer than the connection here; who is away is waited for there as well as here.
+            // Who came back there is newer than the connection here; who is away is waited for there as well as here; a
+            // name was free meanwhile, and whoever took it has it, with whatever token.
             self.hub.lock().replace(room, seen);
             self.dismiss(room, peer, Some(&held.node), Goodbye::Replaced);
             return Ok(());
         }
         let snapshot = self.backplane.join(room, entry).await?;
         let (version, member) = (snapshot.version, snapshot.member(peer).cloned());
-        if let Some(dialect) = dialect::named(room.dialect()) {
+        let awaited_by = snapshot.awaited_by.clone();
+        if let Some(dialect) = dialect {
             let mut hub = self.hub.lock();
             hub.adopt(dialect, room, peer, snapshot, chance::now());
             if elsewhere.is_some() {
                 hub.expect_hand_over(room, peer, chance::now());
             }
         }
+        self.announce(room, peer, &awaited_by);
         self.publish_membership(room, version, peer, member);
         if let Some(held) = elsewhere {
             // It may have nobody else in this room, and holds what came meanwhile.

@@ -19,6 +19,9 @@ use crate::hub::mailbox::{Left, Letter, Mark, Read};
 use crate::hub::{Place, Put};
 use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
 
+/// How much longer than messages wait for a name whoever gets it is asked to say so.
+const LOOK_OUT_MORE: Duration = Duration::from_secs(2);
+
 impl Router {
     /// Carries what `speaker` says.
     pub(super) fn tell(
@@ -41,6 +44,7 @@ impl Router {
         let letter = Letter { from, number, name, read: read_at, ..Letter::from_server(frame) };
         let count = match to {
             To::Peer(to) => {
+                let room = dialect::home_of(&room, to);
                 self.deliver(Delivery { room, to: to.clone(), letter, spent: Duration::ZERO });
                 1
             }
@@ -279,8 +283,18 @@ impl Router {
         }
     }
 
-    /// Those who sent `held` are told that `peer` never got it: each once, or of each message that has a name.
+    /// What was held for `peer` never got to it: its senders are told; or, where messages wait for a name that nobody has,
+    /// these do.
     pub(super) fn never_arrived(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>) {
+        if self.wait_for_name(room).is_zero() {
+            self.tell_never_arrived(room, peer, held);
+        } else {
+            self.put_elsewhere(room, peer, held);
+        }
+    }
+
+    /// Those who sent `held` are told that `peer` never got it: each once, or of each message that has a name.
+    pub(super) fn tell_never_arrived(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>) {
         let sent = held.iter().filter_map(|letter| Some((letter.from.clone()?, letter.name.clone())));
         let told: BTreeSet<_> = sent.filter(|(from, _)| from != peer).collect();
         for (from, name) in &told {
@@ -307,8 +321,8 @@ impl Router {
         let dialect = dialect::named(room.dialect());
         let frame = dialect.and_then(|dialect| dialect.encode(&Event::Undelivered { to, why, id: name }));
         if let Some(frame) = frame {
-            let letter = Letter::from_server(frame);
-            self.deliver(Delivery { room: room.clone(), to: from.clone(), letter, spent: Duration::ZERO });
+            let (room, letter) = (dialect::home_of(room, from), Letter::from_server(frame));
+            self.deliver(Delivery { room, to: from.clone(), letter, spent: Duration::ZERO });
         }
     }
 
@@ -325,9 +339,26 @@ impl Router {
         }
     }
 
+    /// How long a message for somebody in `room` waits if nobody is there.
+    fn wait_for_name(&self, room: &RoomId) -> Duration {
+        self.rules.terms.get(room.dialect()).map_or(Duration::ZERO, |terms| terms.wait_for_name)
+    }
+
+    /// Somebody is there for whom messages may be waiting.
+    pub(super) fn appeared(&self, room: &RoomId, peer: &PeerId) {
+        self.ways.lock().appeared(&(room.clone(), peer.clone()), chance::now());
+        self.stir();
+    }
+
     /// Asks the directory where a peer is now, and sends what waits for it there.
     async fn look_for(&self, address: &Address) {
-        let found = match self.backplane.look(&address.0, &[]).await {
+        let patience = self.wait_for_name(&address.0);
+        let seen = if patience.is_zero() {
+            self.backplane.look(&address.0, &[]).await
+        } else {
+            self.backplane.look_out(&address.0, patience + LOOK_OUT_MORE).await
+        };
+        let found = match seen {
             Err(_) => Found::Unknown,
             Ok(seen) => match seen.as_ref().and_then(|seen| seen.member(&address.1)) {
                 Some(member) if member.node == *self.backplane.node() => Found::Here,
@@ -345,7 +376,10 @@ impl Router {
             Put::On(..) | Put::Nowhere(_) => Placed::Gone,
         };
         let (now, backplane) = (chance::now(), &*self.backplane);
-        let refused = self.ways.lock().found(address, &found, Duration::ZERO, now, backplane, put);
+        let mut refused = self.ways.lock().found(address, &found, patience, now, backplane, put);
+        if !patience.is_zero() {
+            tell_each_once(&mut refused);
+        }
         self.refuse(refused);
         self.stir();
     }
@@ -357,6 +391,14 @@ fn number(from: &PeerId, name: Option<&str>) -> u64 {
     let hash = Sha256::new().chain_update(from.as_str()).chain_update([0]).chain_update(name).finalize();
     let first = hash.first_chunk().copied().unwrap_or_default();
     u64::from_be_bytes(first).max(1)
+}
+
+/// Of several letters for one peer, each sender is told of one.
+fn tell_each_once(refused: &mut Refused) {
+    let mut told = BTreeSet::new();
+    for (Delivery { letter, .. }, _) in refused {
+        letter.from = letter.from.take().filter(|from| told.insert(from.clone()));
+    }
 }
 
 /// Looks for peers for whom something waits, until the router is gone.

@@ -24,6 +24,8 @@ const MAX_LETTERS: usize = 200_000;
 const MAX_BYTES: usize = 128 << 20;
 /// How often a peer for which something waits is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often a name that nobody has is looked for, should nobody say that it is there.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// So long a peer's old node has to hand over what it holds, before that is sent to the new one from here. If it does so
 /// later, something comes twice; that may happen around a reconnect, and a call does not wait for a lease to end.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -340,6 +342,13 @@ impl Ways {
         }
     }
 
+    /// Somebody may be there for whom something waits.
+    pub(super) fn appeared(&mut self, address: &Address, now: Instant) {
+        if self.next_waiting(address).is_some() {
+            self.look_for(address.clone(), now);
+        }
+    }
+
     /// For whom to look now. They are not due again before [`Self::found`] was told.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Address> {
         let due = self.sought.iter().filter(|(_, at)| **at <= now);
@@ -391,7 +400,10 @@ impl Ways {
                     }
                     continue;
                 }
-                Found::Nowhere if patience.is_zero() => Some(Some(Undelivered::Absent)),
+                // Of which nobody is told, that waits for nobody.
+                Found::Nowhere if patience.is_zero() || delivery.letter.from.is_none() => {
+                    Some(Some(Undelivered::Absent))
+                }
                 Found::Nowhere if for_long(patience) => Some(Some(Undelivered::Expired)),
                 Found::Nowhere => break,
                 Found::Here | Found::On(_) | Found::Unknown => None,
@@ -409,8 +421,13 @@ impl Ways {
                 None => break,
             }
         }
+        let since = self.way(&address.0, &address.1).map_or(now, |way| way.since);
         if self.next_waiting(address).is_some() {
-            self.look_for(address.clone(), now + LOOK_EVERY);
+            let next = match found {
+                Found::Nowhere => (now + LOOK_AGAIN).min(since + patience),
+                _ => now + LOOK_EVERY,
+            };
+            self.look_for(address.clone(), next);
         }
         refused
     }

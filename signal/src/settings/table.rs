@@ -3,6 +3,7 @@
 use house::settings::{ANY_SPAN, COUNT, Item, Kind, Program, SPAN, Setting, row, seconds};
 
 use super::node_address::NODE_ADDRESS;
+use super::peerjs_place::{PEERJS_KEY, PEERJS_PATH};
 use super::redis_url::REDIS_URL;
 
 /// The program of a node.
@@ -70,6 +71,13 @@ const TABLE: &[Setting] = &[
     row("camus.grace", "90s", SPAN, "A client that went away keeps its place and its messages for so long."),
     row("camus.static", "", Kind::Directory, "A directory of Camus's own pages to serve in place of ours."),
     row("camus.guest_limit", "100", Kind::Count(0..=u32::MAX as u64), "The most guests in a room whose maker names no limit; 0 for no limit."),
+
+    row("peerjs.path", "/", Kind::Own(&PEERJS_PATH), "The path that PeerJS clients name."),
+    row("peerjs.key", "peerjs", Kind::Own(&PEERJS_KEY), "The key that they name, which is a part of their paths: no secret."),
+    row("peerjs.discovery", "false", Kind::Switch, "Whether anybody may ask for the ids of all who are connected."),
+    row("peerjs.alive_timeout", "60s", SPAN, "A client that was silent for so long is sent away, and its id is free."),
+    row("peerjs.expire_timeout", "5s", SPAN, "A message waits for so long for an id that nobody has; then its sender is told."),
+    row("peerjs.concurrent_limit", "5000", COUNT, "The most clients with an id on this node."),
 
     row("socket.ping_interval", "30s", SPAN, "How often a connection is pinged."),
     row("socket.ping_timeout", "15s", SPAN, "How long a pong may take."),

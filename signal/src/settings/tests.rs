@@ -82,6 +82,7 @@ fn the_table_and_the_struct_agree() {
         fields::<Session>("session"),
         fields::<Drain>("drain"),
         fields::<Camus>("camus"),
+        fields::<Peerjs>("peerjs"),
         fields::<Socket>("socket"),
         fields::<Mailbox>("mailbox"),
         fields::<Limits>("limits"),

@@ -19,7 +19,7 @@ use crate::backplane::link::{Batch, Link};
 use crate::backplane::memory::Memory;
 use crate::backplane::pulse::{LeaseEnd, Pulse, Terms};
 use crate::backplane::{
-    Backplane, Change, Creation, Entry, Envelope, Listing, Notice, Numbers, Refusal, Wait,
+    Backplane, Change, Creation, Departure, Entry, Envelope, Listing, Notice, Numbers, Refusal, Wait,
 };
 use crate::chance;
 use crate::hub::room::{Record, Snapshot};
@@ -617,6 +617,19 @@ impl Backplane for Plane {
         })
     }
 
+    fn look_out<'a>(&'a self, room: &'a RoomId, lasts: Duration) -> Wait<'a, Option<Snapshot>> {
+        let room = room.clone();
+        Box::pin(async move {
+            self.may_claim().ok_or(Refusal::Unavailable)?;
+            let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
+            self.ask(move |_, _| at_once(this.memory.look_out(&room, lasts))).await?
+        })
+    }
+
+    fn peers<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<PeerId>> {
+        self.memory.peers(dialect)
+    }
+
     fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>> {
         self.memory.public_rooms(dialect)
     }
@@ -642,11 +655,17 @@ impl Backplane for Plane {
         Box::pin(async move { self.change_directory(change).await? })
     }
 
-    fn leave<'a>(&'a self, room: &'a RoomId, peer: &'a PeerId, claim: Claim) -> Wait<'a, u64> {
+    fn leave<'a>(
+        &'a self,
+        room: &'a RoomId,
+        peer: &'a PeerId,
+        claim: Claim,
+        departure: Departure,
+    ) -> Wait<'a, u64> {
         let (room, peer) = (room.clone(), peer.clone());
         let (world, me) = (self.world.clone(), self.me.clone());
         let leave = move |memory: &Memory| {
-            let left = at_once(memory.leave(&room, &peer, claim));
+            let left = at_once(memory.leave(&room, &peer, claim, departure));
             world.note(|| format!("{me} ends the membership of {peer}: {left:?}"));
             left
         };

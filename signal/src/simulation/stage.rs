@@ -25,7 +25,13 @@ use crate::router::{Router, Rules};
 
 /// How long a peer may be away.
 pub(super) const GRACE: Duration = Duration::from_secs(25);
-const TERMS: Terms = Terms { ask_after: Some(Duration::from_secs(12)), grace: GRACE, guest_limit: 0 };
+const TERMS: Terms = Terms {
+    ask_after: Some(Duration::from_secs(12)),
+    grace: GRACE,
+    guest_limit: 0,
+    wait_for_name: Duration::ZERO,
+    names: 0,
+};
 const MAILBOX: Bounds = Bounds { messages: 24, bytes: 1 << 20 };
 const TICK: Duration = Duration::from_secs(1);
 

@@ -245,6 +245,14 @@ impl House {
         self.asks_redis(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await
     }
 
+    /// The names of all keys in Redis; none without one.
+    pub(crate) async fn keys(&self) -> Vec<String> {
+        let Some(redis) = &self.redis else { return Vec::new() };
+        let client = redis::Client::open(redis.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("it listens");
+        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("names")
+    }
+
     /// Ends the node of `name`; all that it has logged.
     pub(crate) fn last_log_of(&mut self, name: &str) -> String {
         let place = self.place_of(name);

@@ -7,6 +7,7 @@ mod browser;
 mod client;
 mod house;
 mod ledger;
+mod peerjs;
 mod proxy;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub(crate) use browser::{Browser, Page, Reply};
 pub(crate) use client::{Client, Frame, Pass, Wire};
 pub(crate) use house::{House, Node, Settings};
 pub(crate) use ledger::Ledger;
+pub(crate) use peerjs::{PeerJs, counts};
 pub(crate) use proxy::Proxy;
 
 /// Nobody waits longer than this for anything.

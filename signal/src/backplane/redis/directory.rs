@@ -5,6 +5,7 @@
 //! number, the *hold*, which its entry in the index and the membership carry: whoever deletes or adopts names it, so
 //! nothing that comes late touches what was written since.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tracing::warn;
 
 use super::supervisor::Backoff;
 use super::{Inside, keys};
-use crate::backplane::{Change, Creation, Entry, Listing, MAX_LISTED, Refusal};
+use crate::backplane::{Change, Creation, Departure, Entry, Listing, MAX_LISTED, Refusal};
 use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId};
 
@@ -62,6 +63,31 @@ impl Inside {
         Ok(Some(snapshot))
     }
 
+    pub(super) async fn look_out(&self, room: &RoomId, lasts: Duration) -> Result<Option<Snapshot>, Refusal> {
+        let mut look_out = self.scripts.look_out.key(&keys::room(room));
+        look_out.arg(self.me.as_str()).arg(milliseconds(lasts));
+        let reply: Vec<Value> = self.run(self.deadline(), &look_out).await?;
+        if reply.len() == 1 {
+            return Ok(None);
+        }
+        let (version, record, members): (u64, String, Members) = answer(reply)?;
+        read_snapshot(version, &record, members).map(Some)
+    }
+
+    /// Out of the nodes' indices, which name what is just beginning and ending too.
+    pub(super) async fn peers(&self, dialect: &str) -> Result<Vec<PeerId>, Refusal> {
+        let by = self.deadline();
+        let nodes: Vec<String> = self.ask(by, redis::cmd("HKEYS").arg(keys::NODES)).await?;
+        let mut found = BTreeSet::new();
+        for node in nodes {
+            let index = keys::index(&NodeId::new(node));
+            let index: Vec<String> = self.ask(by, redis::cmd("SMEMBERS").arg(index)).await?;
+            let all = index.iter().filter_map(|membership| keys::parse_membership(membership));
+            found.extend(all.filter(|(room, ..)| room.dialect() == dialect).map(|(_, peer, _)| peer));
+        }
+        Ok(found.into_iter().collect())
+    }
+
     pub(super) async fn public_rooms(&self, dialect: &str) -> Result<Vec<Listing>, Refusal> {
         let by = self.deadline();
         let index = keys::public(dialect);
@@ -71,7 +97,7 @@ impl Inside {
         for some in rooms.chunks(MAX_LISTED) {
             let mut look = redis::pipe();
             for (room, _) in some {
-                let [room, members, _] = keys::room(&RoomId::new(room.as_str()));
+                let [room, members, ..] = keys::room(&RoomId::new(room.as_str()));
                 look.hget(room, "record").hlen(members);
             }
             let found: Vec<(Option<String>, usize)> = self.ask_all(by, &look).await?;
@@ -121,8 +147,8 @@ impl Inside {
             };
             self.run_in_lease(by, join.arg(self.empty_for())).await?
         };
-        let joined = answer::<(u64, String, Members, String, u64)>(reply);
-        let (version, record, members, node, released) = match joined {
+        let joined = answer::<(u64, String, Members, String, u64, Vec<String>)>(reply);
+        let (version, record, members, node, released, awaited_by) = match joined {
             Ok(joined) => joined,
             Err(refusal) => {
                 unsettled.0 = None;
@@ -133,7 +159,8 @@ impl Inside {
         if !node.is_empty() {
             self.unindex(by, &NodeId::new(node), room, &entry.peer, released).await;
         }
-        let snapshot = read_snapshot(version, &record, members)?;
+        let mut snapshot = read_snapshot(version, &record, members)?;
+        snapshot.awaited_by = awaited_by.into_iter().map(NodeId::new).collect();
         if version == 1 {
             // The peer is in, whether the room is listed or not.
             let _ = self.publicise(by, room, &snapshot.record).await;
@@ -168,10 +195,20 @@ impl Inside {
         Ok(version)
     }
 
-    pub(super) async fn leave(&self, room: &RoomId, peer: &PeerId, claim: Claim) -> Result<u64, Refusal> {
+    pub(super) async fn leave(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        claim: Claim,
+        departure: Departure,
+    ) -> Result<u64, Refusal> {
         let mut script = self.scripts.leave.key(&keys::room(room));
         script.arg(peer.as_str()).arg(claim.0.to_string());
-        script.arg(milliseconds(self.lifetimes.gone)).arg(self.empty_for());
+        script.arg(match departure {
+            Departure::ForGood => milliseconds(self.lifetimes.gone),
+            Departure::Free => "0".into(),
+        });
+        script.arg(self.empty_for());
         let by = self.deadline();
         let reply = self.run_in_lease(by, &mut script).await?;
         let (version, node, hold): (u64, String, u64) = answer(reply)?;
@@ -268,7 +305,7 @@ fn read_snapshot(version: u64, record: &str, members: Members) -> Result<Snapsho
     let members = members.into_iter().map(|(peer, text)| Some((PeerId::new(peer), read_member(&text)?)));
     let mut members: Vec<_> = members.collect::<Option<_>>().ok_or_else(|| unreadable(&"a member"))?;
     members.sort_by_key(|(_, member)| member.born);
-    Ok(Snapshot { version, record: read_record(record)?, members, gone: Vec::new() })
+    Ok(Snapshot { version, record: read_record(record)?, members, gone: Vec::new(), awaited_by: Vec::new() })
 }
 
 /// As `room.lua` writes it: claim|born|listed|away|hold|node|profile.

@@ -4,6 +4,7 @@
 //! sg:{r:<room>}:i           HASH    the room: version, made, limit, record (JSON)
 //! sg:{r:<room>}:m           HASH    peer -> claim|born|listed|away|hold|node|profile
 //! sg:{r:<room>}:g           ZSET    peers that have left for good, until when (ms, Redis's clock)
+//! sg:{r:<room>}:w           SET     nodes that look out for somebody in it; gone a little after they stop
 //! sg:{n:<node>}:hb          STRING  the lease: while it is there the node is alive
 //! sg:{n:<node>}:life        STRING  random: which of its registrations the node goes on; gone as soon as it is reaped
 //! sg:{n:<node>}:idx         SET     ["room","peer",hold]: what others have to take over, and perhaps more
@@ -17,7 +18,8 @@
 //! ```
 //!
 //! A node's id names one life of it, so nothing here outlives a life under the name of the next. No name comes from a
-//! client unchecked, and none could leave its braces' first part: the tag is the same for all keys of a room.
+//! client unchecked (names of rooms are slugs, or percent-encoded), and none could leave its braces' first part: the tag is
+//! the same for all keys of a room.
 
 use crate::message::{NodeId, PeerId, RoomId};
 
@@ -30,9 +32,10 @@ pub(super) const LOST: &str = "sg:lost";
 /// Channel on which a node that leaves says so.
 pub(super) const GONE: &str = "sg:gone";
 
-/// The keys of a room, in the order in which the scripts take them: the room, its members, who has left it.
-pub(super) fn room(room: &RoomId) -> [String; 3] {
-    ["i", "m", "g"].map(|part| format!("sg:{{r:{room}}}:{part}"))
+/// The keys of a room, in the order in which the scripts take them: the room, its members, who has left it, who looks
+/// out for somebody in it.
+pub(super) fn room(room: &RoomId) -> [String; 4] {
+    ["i", "m", "g", "w"].map(|part| format!("sg:{{r:{room}}}:{part}"))
 }
 
 /// The lease of a node.

@@ -19,6 +19,7 @@ macro_rules! scripts {
 scripts! {
     make: "room.lua" "fence.lua" "make.lua";
     look: "room.lua" "look.lua";
+    look_out: "room.lua" "look_out.lua";
     join: "room.lua" "fence.lua" "join.lua";
     change: "room.lua" "fence.lua" "change.lua";
     leave: "room.lua" "fence.lua" "leave.lua";

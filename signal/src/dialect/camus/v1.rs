@@ -69,8 +69,8 @@ impl Dialect for V1 {
         obey(&Incoming { receiver, kind, data }, id.as_deref())
     }
 
-    fn refuse_binary(&self, speaker: &Speaker, bytes: &[u8]) -> Command {
-        Camus.refuse_binary(speaker, bytes)
+    fn decode_binary(&self, speaker: &Speaker, bytes: &[u8]) -> Command {
+        Camus.decode_binary(speaker, bytes)
     }
 
     fn encode(&self, event: &Event<'_>) -> Option<Frame> {

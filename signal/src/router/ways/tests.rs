@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::backplane::{Change, Entry, Listing, Numbers, Wait};
+use crate::backplane::{Change, Departure, Entry, Listing, Numbers, Wait};
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, Frame};
 
@@ -62,6 +62,12 @@ impl Backplane for Wire {
     fn look<'a>(&'a self, _: &'a RoomId, _: &'a [PeerId]) -> Wait<'a, Option<Snapshot>> {
         unreachable!()
     }
+    fn look_out<'a>(&'a self, _: &'a RoomId, _: Duration) -> Wait<'a, Option<Snapshot>> {
+        unreachable!()
+    }
+    fn peers<'a>(&'a self, _: &'a str) -> Wait<'a, Vec<PeerId>> {
+        unreachable!()
+    }
     fn public_rooms<'a>(&'a self, _: &'a str) -> Wait<'a, Vec<Listing>> {
         unreachable!()
     }
@@ -71,7 +77,7 @@ impl Backplane for Wire {
     fn change<'a>(&'a self, _: &'a RoomId, _: &'a PeerId, _: Claim, _: Change) -> Wait<'a, u64> {
         unreachable!()
     }
-    fn leave<'a>(&'a self, _: &'a RoomId, _: &'a PeerId, _: Claim) -> Wait<'a, u64> {
+    fn leave<'a>(&'a self, _: &'a RoomId, _: &'a PeerId, _: Claim, _: Departure) -> Wait<'a, u64> {
         unreachable!()
     }
     fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered> {

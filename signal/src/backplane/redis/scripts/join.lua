@@ -3,7 +3,8 @@
 -- Refuses, in this order: 'no room' (none, or another one under its name), 'gone', 'superseded', 'full'.
 -- ARGV: peer, creation number, claim taken over or '', node, hold, listed, away, profile, members at most,
 --       and to make the room if there is none: creation number or '', limit, record, milliseconds as an empty room.
--- Answers 'joined', version, record, members, node that had the peer so far or '', its hold.
+-- Answers 'joined', version, record, members, node that had the peer so far or '', its hold, nodes that looked out for
+-- somebody (once; not if the peer is away).
 local peer, over = ARGV[1], ARGV[3]
 local made = redis.call('HGET', room, 'made')
 if not made and ARGV[10] ~= '' then
@@ -26,5 +27,10 @@ if held then m.born, m.listed, m.profile = held.born, held.listed, held.profile 
 write(peer, m)
 redis.call('PERSIST', room)
 redis.call('PERSIST', gone)
+local awaited_by = {}
+if m.away == '0' then
+  awaited_by = redis.call('SMEMBERS', awaited)
+  redis.call('DEL', awaited)
+end
 local _, record, all = snapshot()
-return {'joined', version, record, all, held and held.node or '', held and held.hold or '0'}
+return {'joined', version, record, all, held and held.node or '', held and held.hold or '0', awaited_by}

@@ -1,9 +1,9 @@
--- Before each script of a room. KEYS: the room, its members, who has left it.
+-- Before each script of a room. KEYS: the room, its members, who has left it, who looks out for somebody in it.
 --
 -- A member is written claim|born|listed|away|hold|node|profile. Only the profile may hold a bar. Claims and versions
 -- count changes of one room, so they stay far below the 2^53 that a Lua number holds; the creation number does not,
 -- and is compared as text.
-local room, members, gone = KEYS[1], KEYS[2], KEYS[3]
+local room, members, gone, awaited = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local function parse(text)
   local claim, born, listed, away, hold, node, profile =

@@ -189,7 +189,7 @@ async fn what_was_held_up_for_longer_than_the_lease_changes_nothing() {
     let (room, alice) = (room(), PeerId::new("alice"));
     server.stands_still();
     let (left, named, ()) = tokio::join!(
-        a.redis.leave(&room, &alice, claim),
+        a.redis.leave(&room, &alice, claim, Departure::ForGood),
         a.redis.change(&room, &alice, claim, Change::Profile("Zoe".into())),
         async {
             sleep(PACE.lease + Duration::from_millis(500)).await;

@@ -64,8 +64,8 @@ async fn the_index_knows_who_is_here_and_nobody_else() {
     let back = Entry { over: Some(moved), ..entry("alice") };
     let back = claim_of(&a.redis.join(&room(), back).await.unwrap(), "alice");
     assert_eq!((indexed(&a).await, indexed(&b).await), (2, 0));
-    a.redis.leave(&room(), &PeerId::new("alice"), back).await.unwrap();
-    a.redis.leave(&room(), &PeerId::new("bob"), bob).await.unwrap();
+    a.redis.leave(&room(), &PeerId::new("alice"), back, Departure::ForGood).await.unwrap();
+    a.redis.leave(&room(), &PeerId::new("bob"), bob, Departure::ForGood).await.unwrap();
     assert_eq!(indexed(&a).await, 0);
 }
 
@@ -77,7 +77,7 @@ async fn a_room_that_has_ended_leaves_nothing_behind() {
     let public = Record { made: 1, public: true, ..Record::default() };
     a.redis.make(&RoomId::of("camus", "public"), public).await.unwrap();
     let claim = claim_of(&a.enters(&room(), "alice").await.unwrap(), "alice");
-    a.redis.leave(&room(), &PeerId::new("alice"), claim).await.unwrap();
+    a.redis.leave(&room(), &PeerId::new("alice"), claim, Departure::ForGood).await.unwrap();
     comes_true("only the lease, the life, the nodes and the epoch are left", async || {
         a.redis.public_rooms("camus").await.unwrap();
         redis::cmd("DBSIZE").query_async::<u64>(&mut redis).await.unwrap() == 4
