@@ -220,6 +220,71 @@ pub(crate) async fn who_has_left_is_not_taken_back<C: Cluster>() {
     assert_eq!(b.backplane.look(&r, &asked).await.unwrap().unwrap().gone, [peer("alice")]);
 }
 
+pub(crate) async fn who_leaves_freely_may_be_followed_by_anybody<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let r = room("r");
+    let first = claim_of(&a.enters(&r, "alice").await, "alice");
+    a.backplane.leave(&r, &peer("alice"), first, Departure::Free).await.unwrap();
+    let again = b.backplane.join(&r, Entry { profile: "another".into(), ..entry("alice") }).await.unwrap();
+    assert_eq!(&*again.member(&peer("alice")).unwrap().profile, "another");
+    assert!(claim_of(&again, "alice") > first, "who held it before can do nothing to whoever does now");
+    let late = a.backplane.leave(&r, &peer("alice"), first, Departure::Free).await;
+    assert_eq!(late, Err(Refusal::Superseded));
+}
+
+pub(crate) async fn whoever_looks_out_is_named_to_the_one_who_comes<C: Cluster>() {
+    const LASTS: Duration = Duration::from_secs(5);
+    let cluster = C::start().await;
+    let (a, b, c) = (cluster.node("a").await, cluster.node("b").await, cluster.node("c").await);
+    let r = room("r");
+    for node in [&a, &b, &a] {
+        assert_eq!(node.backplane.look_out(&r, LASTS).await, Ok(None));
+    }
+    let away = Entry { away: true, ..entry("zoe") };
+    assert!(c.backplane.join(&r, away).await.unwrap().awaited_by.is_empty(), "she is not there");
+    let mut named = c.enters(&r, "alice").await.awaited_by;
+    named.sort();
+    assert_eq!(named, [a.backplane.node().clone(), b.backplane.node().clone()]);
+    assert!(c.enters(&r, "bob").await.awaited_by.is_empty(), "they have been told");
+    let seen = a.backplane.look_out(&r, LASTS).await.unwrap().unwrap();
+    assert_eq!(seen.members.len(), 3);
+    assert!(c.enters(&r, "carol").await.awaited_by.is_empty(), "who has found somebody looks out no more");
+}
+
+pub(crate) async fn a_look_out_is_over_after_its_time<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let waited = async {
+        let mut name = 0;
+        loop {
+            name += 1;
+            let r = room(&name.to_string());
+            a.backplane.look_out(&r, Duration::from_millis(1)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if b.enters(&r, "alice").await.awaited_by.is_empty() {
+                return;
+            }
+        }
+    };
+    timeout(DEADLINE, waited).await.expect("a look-out has to end");
+}
+
+pub(crate) async fn everybody_of_a_dialect_is_known_on_every_node<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    a.enters(&room("r"), "alice").await;
+    b.enters(&room("s"), "bob").await;
+    let claim = claim_of(&b.enters(&room("s"), "carol").await, "carol");
+    b.enters(&RoomId::of("peerjs", "dave"), "dave").await;
+    b.backplane.leave(&room("s"), &peer("carol"), claim, Departure::Free).await.unwrap();
+    for node in [&a, &b] {
+        let mut peers = node.backplane.peers("camus").await.unwrap();
+        peers.sort();
+        assert_eq!(peers, [peer("alice"), peer("bob")]);
+    }
+}
+
 pub(crate) async fn an_empty_room_ends_and_one_with_members_does_not<C: Cluster>() {
     let cluster = C::start().await;
     let a = cluster.node("a").await;
@@ -317,6 +382,10 @@ macro_rules! conforms {
             a_full_room_takes_back_its_own_and_nobody_else
             a_pass_opens_the_room_that_it_was_made_for
             who_has_left_is_not_taken_back
+            who_leaves_freely_may_be_followed_by_anybody
+            whoever_looks_out_is_named_to_the_one_who_comes
+            a_look_out_is_over_after_its_time
+            everybody_of_a_dialect_is_known_on_every_node
             an_empty_room_ends_and_one_with_members_does_not
             public_rooms_are_listed_by_title
             envelopes_arrive_in_order_and_once

@@ -247,10 +247,7 @@ impl House {
 
     /// The names of all keys in Redis; none without one.
     pub(crate) async fn keys(&self) -> Vec<String> {
-        let Some(redis) = &self.redis else { return Vec::new() };
-        let client = redis::Client::open(redis.url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("it listens");
-        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("names")
+        if self.redis.is_some() { self.asks_redis(&["KEYS", "*"]).await } else { Vec::new() }
     }
 
     /// Ends the node of `name`; all that it has logged.
