@@ -62,6 +62,11 @@ impl Browser {
         self.ask("GET", path, None).await
     }
 
+    /// Asks with any method, and sends nothing.
+    pub(crate) async fn asks_by(&mut self, method: &str, path: &str) -> Reply {
+        self.ask(method, path, None).await
+    }
+
     /// Asks whether a page may send JSON to `path`, as a browser does for pages of other hosts.
     pub(crate) async fn asks_beforehand(&mut self, path: &str) -> Reply {
         self.ask("OPTIONS", path, None).await

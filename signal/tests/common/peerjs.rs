@@ -27,6 +27,8 @@ enum Heard {
     End(Option<u16>),
 }
 
+/// What stands for a WebSocket pong among the texts.
+const PONG: &str = "a WebSocket pong";
 const OPEN: &str = r#"{"type":"OPEN"}"#;
 
 impl PeerJs {
@@ -79,6 +81,14 @@ impl PeerJs {
         let (heard, at) = self.hears_any(text).await;
         assert_eq!(heard, text, "{}", self.id);
         at
+    }
+
+    /// The next frame, or the close code at its end.
+    pub(crate) async fn hears_or_ends(&mut self) -> Result<String, Option<u16>> {
+        match self.next("anything").await {
+            Heard::Text(heard, _) => Ok(heard),
+            Heard::End(code) => Err(code),
+        }
     }
 
     /// The next frame, and when it came.
@@ -167,6 +177,12 @@ impl PeerJs {
         }
     }
 
+    /// The node answers a ping: all that was sent before has been read.
+    pub(crate) async fn answers_a_ping(&mut self) {
+        self.sends(Message::Ping("are you there?".into())).await;
+        self.hears(PONG).await;
+    }
+
     /// Its socket is cut, without a close frame.
     pub(crate) async fn is_cut(&mut self) {
         self.listening.abort();
@@ -198,6 +214,7 @@ async fn listen(mut wire: SplitStream<Wire>, heard: UnboundedSender<Heard>) {
     while let Some(Ok(message)) = wire.next().await {
         match message {
             Message::Text(text) => drop(heard.send(Heard::Text(text.to_string(), Instant::now()))),
+            Message::Pong(_) => drop(heard.send(Heard::Text(PONG.to_owned(), Instant::now()))),
             Message::Close(close) => code = close.map(|close| close.code.into()),
             Message::Binary(bytes) => {
                 drop(heard.send(Heard::Text(format!("binary: {bytes:?}"), Instant::now())));
