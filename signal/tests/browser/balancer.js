@@ -30,6 +30,8 @@ export async function balancer(house, nodes) {
     /** Nobody new gets through; who is through stays. */
     closes: () => tell('disable frontend web'),
     opens: () => tell('enable frontend web'),
+    /** Cuts everybody off who is through; they may come again at once. */
+    cuts: () => Promise.all(nodes.map((_, i) => tell(`shutdown sessions server nodes/node${i}`))),
   };
 }
 
