@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Browser, House, Node, PLAIN, ROOM, Settings, scenes};
+use common::{Browser, House, Node, PLAIN, PeerJs, ROOM, Settings, scenes};
 use serde_json::json;
 
 const WITH_TURN: Settings<'_> = &[
@@ -19,7 +19,10 @@ const WITH_TURN: Settings<'_> = &[
 
 scenes!(both, WITH_TURN; every_number_moves_when_what_it_counts_happens);
 scenes!(both, PLAIN; an_idle_node_says_that_it_is_well);
+scenes!(both, SHORT; the_same_numbers_move_for_peerjs_clients);
 scenes!(one_node, PLAIN; metrics_are_for_operators_alone);
+
+const SHORT: Settings<'_> = &[("PEERJS__EXPIRE_TIMEOUT", "500ms"), ("PEERJS__ALIVE_TIMEOUT", "2s")];
 
 async fn is_more(node: &Node, names: &[&str]) {
     for name in names {
@@ -82,6 +85,39 @@ async fn every_number_moves_when_what_it_counts_happens(house: &mut House) {
         node.counts("signal_connections{dialect=\"camus\"}", |open| open == 0.0).await;
         node.counts("signal_rooms{dialect=\"camus\"}", |rooms| rooms == 0.0).await;
         tells_of_nobody(node, &[&alice.id, &bob.id, "capsule", "Alice", "Bob"]).await;
+    }
+}
+
+async fn the_same_numbers_move_for_peerjs_clients(house: &mut House) {
+    let mut alice = PeerJs::of(house, "Alice").await;
+    let mut bob = PeerJs::of(house, "Bob").await;
+    let (hers, his) = (house.node_of("Alice"), house.node_of("Bob"));
+    let together = hers.address == his.address;
+    is_more(hers, &["signal_connections{dialect=\"peerjs\"}", "signal_rooms{dialect=\"peerjs\"}"]).await;
+    alice.tells("bob", "OFFER", json!(1)).await;
+    bob.hears(r#"{"type":"OFFER","src":"alice","dst":"bob","payload":1}"#).await;
+    let path = if together { "local" } else { "remote" };
+    is_more(his, &[&format!("signal_relay_seconds_count{{path=\"{path}\"}}")]).await;
+    is_more(hers, &["signal_messages_total{dialect=\"peerjs\",direction=\"in\"}"]).await;
+    is_more(his, &["signal_messages_total{dialect=\"peerjs\",direction=\"out\"}"]).await;
+
+    alice.tells("nobody", "OFFER", json!(1)).await;
+    alice.hears(r#"{"type":"EXPIRE","src":"nobody","dst":"alice"}"#).await;
+    is_more(hers, &["signal_undeliverable_total{reason=\"absent\"}"]).await;
+    let mut eve = PeerJs::asks(&house.browser("Bob"), "alice", "another").await;
+    eve.is_refused(r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#).await;
+    is_more(his, &["signal_goodbyes_total{reason=\"not_seated\"}"]).await;
+    let mut again = PeerJs::gets(&house.browser("Bob"), "alice", "token-of-Alice").await;
+    assert_eq!(alice.is_sent_away().await, Some(4001));
+    is_more(hers, &["signal_goodbyes_total{reason=\"replaced\"}"]).await;
+    let outcome = if together { "here" } else { "moved" };
+    is_more(his, &[&format!("signal_resumes_total{{outcome=\"{outcome}\"}}")]).await;
+    assert_eq!(again.is_sent_away().await, Some(4004));
+    is_more(his, &["signal_goodbyes_total{reason=\"silent\"}"]).await;
+    for node in [hers, his] {
+        node.counts("signal_connections{dialect=\"peerjs\"}", |open| open == 0.0).await;
+        node.counts("signal_rooms{dialect=\"peerjs\"}", |names| names == 0.0).await;
+        tells_of_nobody(node, &["alice", "bob", "nobody", "token-of"]).await;
     }
 }
 
