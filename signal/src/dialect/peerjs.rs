@@ -303,7 +303,7 @@ mod tests {
             says(&Event::NotSeated(NotSeated::TooMany)).unwrap(),
             r#"{"type":"ERROR","payload":{"msg":"Server has reached its concurrent user limit"}}"#
         );
-        let never = Event::Undelivered { to: &PeerId::new("no\"body"), why: Undelivered::Absent };
+        let never = Event::Undelivered { to: &PeerId::new("no\"body"), why: Undelivered::Absent, id: None };
         assert_eq!(says(&never).unwrap(), r#"{"type":"EXPIRE","src":"no\"body","dst":"bob"}"#);
         for silent in [
             Event::Left { peer: &PeerId::new("alice"), at: 1 },
