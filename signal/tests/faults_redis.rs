@@ -34,6 +34,7 @@ scenes!(two_nodes, QUICK;
     a_redis_with_too_few_places_is_tried_until_there_are_enough,
     what_is_not_ours_in_an_inbox_is_counted_and_changes_nothing,
 );
+scenes!(watched_redis, QUICK; a_failover_is_followed_and_nothing_is_lost);
 scenes!(two_nodes, ROOMY;
     an_inbox_that_is_read_too_slowly_is_cut_off_and_repaired,
 );
@@ -284,6 +285,30 @@ async fn a_master_that_became_a_replica_is_noticed_and_nothing_is_lost(house: &m
     house.asks_redis::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     house.node_of("Bob").counts("signal_backplane_rebuilds_total", |rebuilds| rebuilds > rebuilt).await;
     ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(1)).await;
+    Box::pin(nothing_shows(house, alice, bob, ledger)).await;
+}
+
+/// Fault 15, with Sentinel.
+async fn a_failover_is_followed_and_nothing_is_lost(house: &mut House) {
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::default();
+    ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(200)).await;
+    house.loses_the_master();
+    ledger.talk(&mut [&mut alice, &mut bob], LEASE).await;
+    let mut carol = loop {
+        let asked = house.browser("Carol").asks_for("capsule", json!({ "username": "Carol" })).await;
+        match asked.status {
+            201 => break house.enters("Carol", "capsule").await,
+            503 => ledger.talk(&mut [&mut alice, &mut bob], Duration::from_millis(200)).await,
+            other => panic!("{other}: {}", asked.body),
+        }
+    };
+    bob.sees(&["Alice", "Bob", "Carol"]).await;
+    carol.asks("bye").await;
+    carol.is_sent_away(1000).await;
+    for client in [&mut alice, &mut bob] {
+        assert_eq!(client.hears("bye").await.sender, carol.id);
+    }
     Box::pin(nothing_shows(house, alice, bob, ledger)).await;
 }
 

@@ -19,6 +19,7 @@ mod outbox;
 mod probe;
 mod reaper;
 mod scripts;
+pub mod sentinel;
 mod supervisor;
 
 use std::collections::HashMap;
@@ -49,7 +50,7 @@ const NOTICES: usize = 1_024;
 
 /// What a node needs to be in a cluster.
 pub struct RedisSettings {
-    /// `redis://` or `rediss://`, as the `redis` crate takes it.
+    /// `redis://` or `rediss://`, as the `redis` crate takes it, or `redis+sentinel://` ([`sentinel`]).
     pub url: String,
     /// This life of this node. Without bars and braces, as all names of nodes are.
     pub node: NodeId,

@@ -6,10 +6,12 @@ use house::settings::{Own, Secret};
 use redis::IntoConnectionInfo;
 use serde::Deserialize;
 
+use crate::backplane::redis::sentinel::Sentinels;
+
 /// What `redis.url` may be.
 pub(super) const REDIS_URL: Own = Own {
     check: |text| RedisUrl::try_from(text.to_owned()).map(drop),
-    right: "like `redis://127.0.0.1:6379`, or `rediss://:password@host:port/0` with TLS",
+    right: "like `redis://127.0.0.1:6379`, `rediss://:password@host:port/0` with TLS, or `redis+sentinel://host:26379,host:26379/master`",
     placeholder: "URL",
     shown: Some(|text| RedisUrl::try_from(text.to_owned()).map_or("***".into(), |url| url.to_string())),
 };
@@ -32,11 +34,16 @@ impl TryFrom<String> for RedisUrl {
     /// The error says what is wrong, in words that follow the value.
     fn try_from(url: String) -> Result<Self, String> {
         match url.split_once("://") {
-            Some(("redis" | "rediss", _)) => {}
-            Some((scheme @ ("redis+sentinel" | "redis+cluster"), _)) => {
-                return Err(format!("has the scheme {scheme}, which is not supported yet"));
+            Some(("redis" | "rediss" | "redis+sentinel", _)) => {}
+            Some(("redis+cluster", _)) => {
+                return Err("has the scheme redis+cluster, which is not supported yet".into());
             }
             _ => return Err("is no Redis URL".into()),
+        }
+        match Sentinels::parse(&url) {
+            Some(Ok(_)) => return Ok(Self(Secret::new(url))),
+            Some(Err(why)) => return Err(why.into()),
+            None => {}
         }
         match url.as_str().into_connection_info() {
             Ok(_) => Ok(Self(Secret::new(url))),
@@ -76,6 +83,7 @@ mod tests {
         assert_eq!(shown("redis://:swordfish@db:6380/2"), "redis://:***@db:6380/2");
         assert_eq!(shown("rediss://me:sword@fish@[::1]/0"), "rediss://me:***@[::1]/0");
         assert_eq!(shown("redis://swordfish@db"), "redis://***@db");
+        assert_eq!(shown("redis+sentinel://:swordfish@a,b:1/main"), "redis+sentinel://:***@a,b:1/main");
         let debug = format!("{:?}", RedisUrl::try_from("redis://:swordfish@db".to_owned()));
         assert!(!debug.contains("swordfish"), "{debug}");
     }
@@ -83,7 +91,7 @@ mod tests {
     #[test]
     fn a_url_of_another_kind_is_refused() {
         let refused = |url: &str| RedisUrl::try_from(url.to_owned()).unwrap_err();
-        assert!(refused("redis+sentinel://a,b/main").contains("not supported yet"));
+        assert!(refused("redis+sentinel://a,b").contains("name of a master"));
         assert!(refused("redis+cluster://a,b").contains("not supported yet"));
         for url in [
             "",

@@ -42,7 +42,7 @@ const TABLE: &[Setting] = &[
 
     row("ops.listen", "127.0.0.1:9091", Kind::Address, "Where operators reach this node: /live, /ready, /metrics."),
 
-    row("redis.url", "", Kind::Own(&REDIS_URL), "The Redis (`redis://`, or `rediss://` with TLS) through which nodes are one cluster; without it a node is alone, in memory. `redis+sentinel://` and `redis+cluster://` are not supported yet."),
+    row("redis.url", "", Kind::Own(&REDIS_URL), "The Redis (`redis://`, or `rediss://` with TLS; `redis+sentinel://host,host/master` for one that Sentinels watch) through which nodes are one cluster; without it a node is alone, in memory. `redis+cluster://` is not supported yet."),
     row("redis.lease", "10s", seconds(1..=300), "How long a node that says nothing is believed to live, the same on all nodes: after that others take over its peers. One that is cut off stops taking clients a little sooner."),
 
     row("node.name", "", Kind::Name, "This node's name for people; without one it is the host's, and a random part is always added."),

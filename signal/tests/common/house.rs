@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -32,6 +33,10 @@ const CLEAN: Duration = Duration::from_secs(30);
 pub(crate) struct House {
     nodes: Vec<Node>,
     redis: Option<Redis>,
+    /// What may become the master.
+    standby: Option<Redis>,
+    /// Who says which one it is.
+    sentinel: Option<Redis>,
     /// The line from each node to the Redis, if it is not their own.
     lines: Vec<Proxy>,
     settings: Vec<(String, String)>,
@@ -57,6 +62,23 @@ impl House {
         house
     }
 
+    /// Two nodes, a Redis with a replica, and a Sentinel that watches them.
+    pub(crate) async fn watched_redis(settings: Settings<'_>) -> Self {
+        let master = Redis::start();
+        let port = master.port.to_string();
+        let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port], "Finished with success");
+        let sentinel = Redis::sentinel_of(master.port);
+        let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port);
+        let settings: Vec<_> = settings.iter().copied().chain([("REDIS__URL", &*url)]).collect();
+        let house = Self::open_on(master, false, &settings).await;
+        Self { standby: Some(replica), sentinel: Some(sentinel), ..house }
+    }
+
+    /// Ends the master, without a word; its replica is what there is.
+    pub(crate) fn loses_the_master(&mut self) {
+        self.redis = self.standby.take();
+    }
+
     async fn open_on(redis: Redis, bad_lines: bool, settings: Settings<'_>) -> Self {
         let house = Self::open(Some(redis), &["a", "b"], bad_lines, settings);
         for node in &house.nodes {
@@ -76,7 +98,8 @@ impl House {
             .filter(|_| bad_lines)
             .flat_map(|redis| names.iter().map(move |_| line(redis)))
             .collect();
-        let mut house = Self { nodes: Vec::new(), redis, lines, settings: all };
+        let mut house =
+            Self { nodes: Vec::new(), redis, standby: None, sentinel: None, lines, settings: all };
         house.nodes =
             (0..names.len()).map(|place| Node::start(names[place], &house.settings_at(place))).collect();
         house
@@ -417,39 +440,63 @@ pub(super) async fn metric(ops: SocketAddr, name: &str) -> f64 {
 struct Redis {
     child: Child,
     port: u16,
+    /// What it writes to.
+    file: Option<PathBuf>,
 }
+
+/// What a Redis says when it is up.
+const READY: &str = "Ready to accept connections";
 
 impl Redis {
     fn start() -> Self {
+        Self::start_with(&[], READY)
+    }
+
+    /// The same, with more to say to it; it is up when it has said `ready`.
+    fn start_with(options: &[&str], ready: &str) -> Self {
         // Somebody else may take the port between the asking and the starting.
         (0..5)
-            .find_map(|_| Self::start_at(free_port()))
+            .find_map(|_| Self::run(free_port(), options, ready))
             .expect("redis-server starts on one of five free ports")
     }
 
     fn start_at(port: u16) -> Option<Self> {
+        Self::run(port, &[], READY)
+    }
+
+    /// One that watches the Redis at `port`, and makes its replica the master when it is gone.
+    fn sentinel_of(port: u16) -> Self {
+        let name = format!("switchboard-sentinel-{port}.conf");
+        let file = std::env::temp_dir().join(name);
+        let watch = format!(
+            "sentinel monitor main 127.0.0.1 {port} 1\nsentinel down-after-milliseconds main 1000\n\
+             sentinel failover-timeout main 3000\n"
+        );
+        std::fs::write(&file, watch).expect("room for a file");
+        let path = file.to_str().expect("a path").to_owned();
+        let mut sentinel = Self::start_with(&[&path, "--sentinel"], "+slave");
+        sentinel.file = Some(file);
+        sentinel
+    }
+
+    fn run(port: u16, options: &[&str], ready: &str) -> Option<Self> {
         let mut command = Command::new("redis-server");
-        command.args([
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--port",
-            &port.to_string(),
-            "--enable-debug-command",
-            "local",
-        ]);
+        let port_option = port.to_string();
+        let mut own = vec!["--bind", "127.0.0.1", "--port", &port_option];
+        if !options.contains(&"--sentinel") {
+            own.extend(["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]);
+            own.extend(["--repl-diskless-sync-delay", "0"]);
+        }
+        command.args(options).args(own);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = command.spawn();
         let mut child =
             child.expect("there is no redis-server here: `apt-get install redis-server` brings it");
         let lines = lines_of(child.stdout.take().expect("it is piped"));
-        let redis = Self { child, port };
+        let redis = Self { child, port, file: None };
         let until = Instant::now() + DEADLINE;
         while let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            if line.contains("Ready to accept connections") {
+            if line.contains(ready) {
                 return Some(redis);
             }
         }
@@ -465,6 +512,7 @@ impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = self.file.take().map(std::fs::remove_file);
     }
 }
 

@@ -25,6 +25,10 @@ struct Registration {
     forgotten: bool,
     /// It had its lease before.
     lived: bool,
+    /// The last connection through which it was asked which Redis this is.
+    connection: u64,
+    /// The Redis' own name for this run of its process.
+    run: Option<String>,
     /// After a time without a lease: by which connection there is one again, and since when.
     regained: Option<(u64, Instant)>,
 }
@@ -89,12 +93,27 @@ impl Inside {
             registration.forgotten = true;
             self.say_what_is_lost().await?;
         }
+        registration.forgotten |= self.is_another_redis(registration).await?;
         *self.neighbours.lock() = self.neighbours_in(&nodes);
         registration.forgotten |= registration.epoch.is_some() && !nodes.contains_key(self.me.as_str());
         if registration.epoch.is_none() || registration.forgotten {
             self.register(registration).await?;
         }
         Ok(Some(end))
+    }
+
+    /// Whether this is another Redis than before, or one that was started anew: a replica that was promoted may not know
+    /// the last that its master was told.
+    async fn is_another_redis(&self, registration: &mut Registration) -> Result<bool, Refusal> {
+        let connection = self.wire.number();
+        if registration.connection == connection {
+            return Ok(false);
+        }
+        let about: String = self.ask(self.deadline(), redis::cmd("INFO").arg("server")).await?;
+        let run = about.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::to_owned);
+        registration.connection = connection;
+        let was = std::mem::replace(&mut registration.run, run);
+        Ok(was.is_some() && was != registration.run)
     }
 
     fn neighbours_in(&self, nodes: &BTreeMap<String, String>) -> Vec<String> {

@@ -13,14 +13,15 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisResult,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisError, RedisResult,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::counters::{Counters, add};
+use super::sentinel::Sentinels;
 
 /// A connection that was suspected answers a `PING` in this time, or is rebuilt.
 const PROOF: Duration = Duration::from_secs(1);
@@ -58,12 +59,19 @@ impl Backoff {
 
 /// The way to Redis, which is there or not.
 pub(super) struct Wire {
-    client: Client,
+    place: Place,
     connections: watch::Sender<Option<Connections>>,
     /// Counts attempts to connect.
     number: AtomicU64,
     suspected: Notify,
     condemned: Notify,
+}
+
+/// Where it is.
+enum Place {
+    At(Client),
+    /// Wherever these say that the master is.
+    Behind(Sentinels),
 }
 
 #[derive(Clone)]
@@ -72,28 +80,37 @@ pub(super) struct Connections {
     inbox: MultiplexedConnection,
 }
 
+/// Makes connections that notice when nobody is at their other end.
+fn client(url: &str) -> RedisResult<Client> {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(3))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(3);
+    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    // Without it a half-open connection goes unnoticed for most of a minute, and what was "timed out" on it may
+    // still arrive that late.
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(Duration::from_secs(5));
+    let info = url.into_connection_info()?.set_tcp_settings(tcp);
+    let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        // The `redis` crate brings no cryptography of its own, and panics where there is none, or a choice of it. An
+        // embedder's goes before ours.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    Client::open(info.set_redis_settings(resp3))
+}
+
 impl Wire {
     /// The way to the Redis at `url`; nothing is connected yet. Fails if the URL is malformed.
     pub(super) fn new(url: &str) -> RedisResult<Self> {
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(Duration::from_secs(3))
-            .with_interval(Duration::from_secs(1))
-            .with_retries(3);
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        // Without it a half-open connection goes unnoticed for most of a minute, and what was "timed out" on it may
-        // still arrive that late.
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(Duration::from_secs(5));
-        let info = url.into_connection_info()?.set_tcp_settings(tcp);
-        let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            // The `redis` crate brings no cryptography of its own, and panics where there is none, or a choice of it. An
-            // embedder's goes before ours.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let client = Client::open(info.set_redis_settings(resp3))?;
+        let place = match Sentinels::parse(url) {
+            None => Place::At(client(url)?),
+            Some(Ok(sentinels)) => Place::Behind(sentinels),
+            Some(Err(why)) => Err(RedisError::from((ErrorKind::InvalidClientConfig, why)))?,
+        };
         Ok(Self {
-            client,
+            place,
             connections: watch::Sender::new(None),
             number: AtomicU64::new(0),
             suspected: Notify::new(),
@@ -157,7 +174,6 @@ impl Wire {
             let lost = Arc::new(Notify::new());
             match timeout(CONNECT, self.connect(&channels, &ear, &lost)).await {
                 Ok(Ok(connections)) => {
-                    info!("connected to Redis at {}", self.client.get_connection_info().addr());
                     add(&counters.connects, 1);
                     told = false;
                     self.connections.send_replace(Some(connections.clone()));
@@ -186,14 +202,24 @@ impl Wire {
         ear: &Ear,
         lost: &Arc<Notify>,
     ) -> RedisResult<Connections> {
+        let client = match &self.place {
+            Place::At(client) => client.clone(),
+            Place::Behind(sentinels) => client(&sentinels.find_master().await?)?,
+        };
         self.number.fetch_add(1, Ordering::Relaxed);
-        let commands = self.open(None, lost).await?;
-        let mut inbox = self.open(Some(ear.clone()), lost).await?;
+        let commands = self.open(&client, None, lost).await?;
+        let mut inbox = self.open(&client, Some(ear.clone()), lost).await?;
         inbox.subscribe(channels).await?;
+        info!("connected to Redis at {}", client.get_connection_info().addr());
         Ok(Connections { commands, inbox })
     }
 
-    async fn open(&self, ear: Option<Ear>, lost: &Arc<Notify>) -> RedisResult<MultiplexedConnection> {
+    async fn open(
+        &self,
+        client: &Client,
+        ear: Option<Ear>,
+        lost: &Arc<Notify>,
+    ) -> RedisResult<MultiplexedConnection> {
         let (lost, number) = (lost.clone(), self.number());
         let hear = move |push: PushInfo| {
             match (&push.kind, &ear) {
@@ -209,7 +235,7 @@ impl Wire {
             .set_response_timeout(None)
             .set_pipeline_buffer_size(PIPELINE)
             .set_push_sender(hear);
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 
     async fn until_broken(&self, connections: &Connections, lost: &Notify, check: Duration) {
