@@ -179,11 +179,12 @@ impl Router {
         let moved_from = held_by.filter(|node| node != me);
         let (version, member) = (snapshot.version, snapshot.member(&peer).cloned());
         let awaited_by = snapshot.awaited_by.clone();
-        let (is_new_here, seated, mut nodes) = {
+        let (is_new_here, missed, seated, mut nodes) = {
             let mut hub = self.hub.lock();
             let is_new_here = hub.room(&wish.room).is_none();
+            let missed = hub.room(&wish.room).is_some_and(|room| room.version() + 1 < version);
             let seated = hub.seat(dialect, &wish.room, &peer, snapshot, moved_from.is_some(), chance::now());
-            (is_new_here, seated, hub.other_nodes(&wish.room))
+            (is_new_here, missed, seated, hub.other_nodes(&wish.room))
         };
         self.announce(&wish.room, &peer, &awaited_by);
         // The node that had it may have nobody else in this room.
@@ -193,6 +194,9 @@ impl Router {
         if is_new_here {
             // Until a moment ago news about this room was none of this node's, and passed it by.
             self.read_again(wish.room.clone());
+        } else if missed {
+            // What has happened before is known with this, and nobody else may live to tell of it.
+            self.show_roster(&wish.room, None);
         }
         seated
     }

@@ -116,7 +116,7 @@ impl Router {
         let _ = self.hub.lock().tell_all(room, &Letter::from_server(frame), &[]);
     }
 
-    fn show_roster(&self, room: &RoomId, but: Option<&PeerId>) {
+    pub(super) fn show_roster(&self, room: &RoomId, but: Option<&PeerId>) {
         self.hub.lock().tell_roster(room, but);
     }
 
