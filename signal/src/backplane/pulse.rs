@@ -69,6 +69,9 @@ impl Pulse {
     /// Whether the others have believed in this node from its last renewal until now: by `now` the lease has not ended.
     /// One who was not believed for a while may have been given up on, and what it was sent may have gone elsewhere.
     pub fn is_believed(&self, now: Instant) -> bool {
+        if is_broken(Breakage::NoFencing) {
+            return self.last.is_some();
+        }
         self.last.is_some_and(|last| now.duration_since(last.began) < self.terms.lease)
     }
 

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::world::{Beat, Facts, LEASE, World};
 use crate::backplane::link::{Batch, Link};
@@ -32,6 +32,8 @@ const REPEAT: Duration = Duration::from_millis(100);
 /// A closed link is forgotten after this time.
 const FORGET: Duration = Duration::from_secs(60);
 const FLUSH: Duration = Duration::from_secs(5);
+/// Connecting to Redis takes this time.
+const RECONNECT: Duration = Duration::from_millis(5);
 /// Attempts to take over one peer.
 const ADOPTION_TRIES: usize = 5;
 
@@ -42,12 +44,16 @@ pub(super) struct Plane {
     world: Arc<World>,
     memory: Memory,
     notices: mpsc::Sender<Notice>,
-    frames: mpsc::UnboundedSender<Vec<u8>>,
+    /// With the number of the connection that they came through.
+    frames: mpsc::UnboundedSender<(u64, Vec<u8>)>,
     left: mpsc::UnboundedSender<NodeId>,
     lines: Mutex<BTreeMap<NodeId, Arc<Line>>>,
     streams: AtomicU64,
     pulse: Mutex<Pulse>,
     epoch: Mutex<Option<u64>>,
+    /// The number of the connection that there is, and of the last that is from a time without a lease.
+    connection: AtomicU64,
+    stale: AtomicU64,
     /// It reaches Redis again.
     connected: Notify,
     standing: Mutex<Standing>,
@@ -77,6 +83,10 @@ struct Registration {
     life: Option<u64>,
     epoch: Option<u64>,
     forgotten: bool,
+    /// It had its lease before.
+    lived: bool,
+    /// After a time without a lease: by which connection there is one again, and since when.
+    regained: Option<(u64, Instant)>,
 }
 
 /// The claim that a command has got, as soon as it has been carried out.
@@ -99,6 +109,8 @@ impl Plane {
             streams: AtomicU64::new(0),
             pulse: Mutex::new(Pulse::new(TERMS)),
             epoch: Mutex::default(),
+            connection: AtomicU64::new(1),
+            stale: AtomicU64::new(0),
             connected: Notify::new(),
             standing: Mutex::default(),
             woken: Notify::new(),
@@ -143,7 +155,7 @@ impl Plane {
     }
 
     pub(super) fn hears(&self, frame: Vec<u8>) {
-        let _ = self.frames.send(frame);
+        let _ = self.frames.send((self.connection.load(Ordering::Relaxed), frame));
     }
 
     pub(super) fn hears_of_leaving(&self, node: NodeId) {
@@ -152,6 +164,7 @@ impl Plane {
 
     /// What was published while there was no connection was not heard.
     pub(super) fn is_connected_again(&self) {
+        self.connection.fetch_add(1, Ordering::Relaxed);
         let lines: Vec<_> = self.lines.lock().values().cloned().collect();
         for line in lines {
             line.link.lock().was_deaf(chance::now());
@@ -313,10 +326,33 @@ impl Plane {
             }
             let began = chance::now();
             if let Ok(Some(end)) = self.heartbeat(&mut registration).await {
-                self.pulse.lock().renewed(began, end);
+                self.renewed(&mut registration, began, end);
             }
             let next = self.world.instant(self.world.now() + HEARTBEAT);
             let _ = timeout_at(next, self.connected.notified()).await;
+        }
+    }
+
+    /// As `redis/lease` has it: what came through the connections of a time without a lease is not taken.
+    fn renewed(&self, registration: &mut Registration, began: Instant, end: LeaseEnd) {
+        let mut pulse = self.pulse.lock();
+        let connection = self.connection.load(Ordering::Relaxed);
+        let lasts = |since: Instant| chance::since(since) < LEASE;
+        let under_a_lease =
+            matches!(registration.regained, Some((old, since)) if old < connection && lasts(since));
+        if pulse.is_believed(chance::now()) || under_a_lease || !registration.lived {
+            registration.lived = true;
+            registration.regained = None;
+            pulse.renewed(began, end);
+        } else {
+            registration.regained = Some((connection, began));
+            self.stale.store(connection, Ordering::Relaxed);
+            let this = self.this.clone();
+            self.world.at(self.world.now() + RECONNECT, move |_| {
+                if let Some(this) = this.upgrade() {
+                    this.is_connected_again();
+                }
+            });
         }
     }
 
@@ -458,9 +494,13 @@ impl Drop for Unsettled {
 
 /// What goes to other nodes, and what comes from them.
 impl Plane {
-    async fn keep_taking(self: Arc<Self>, mut inbox: mpsc::UnboundedReceiver<Vec<u8>>) {
-        while let Some(frame) = inbox.recv().await {
+    async fn keep_taking(self: Arc<Self>, mut inbox: mpsc::UnboundedReceiver<(u64, Vec<u8>)>) {
+        while let Some((connection, frame)) = inbox.recv().await {
             self.awake().await;
+            let is_stale = connection <= self.stale.load(Ordering::Relaxed);
+            if is_stale || !self.pulse.lock().is_believed(chance::now()) {
+                continue;
+            }
             let Some(batch) = Batch::decode(&frame, &self.me) else { continue };
             let from = batch.from().clone();
             let line = self.line_to(&from);
@@ -501,7 +541,7 @@ impl Plane {
         loop {
             self.work(&to, &line).await;
             self.give_back(&to, &line).await;
-            if !self.is_back(&to).await {
+            if !self.is_back(&to, &line).await {
                 break;
             }
             line.link.lock().reopen();
@@ -563,11 +603,11 @@ impl Plane {
         let _ = self.notices.send(Notice::Gone(to.clone())).await;
     }
 
-    async fn is_back(&self, to: &NodeId) -> bool {
+    async fn is_back(&self, to: &NodeId, line: &Line) -> bool {
         let until = self.world.now() + FORGET;
         while self.world.now() < until {
-            sleep(HEARTBEAT).await;
-            if self.is_gone(to).await == Ok(false) {
+            let _ = timeout(HEARTBEAT, line.stirred.notified()).await;
+            if !line.link.lock().is_closed() || self.is_gone(to).await == Ok(false) {
                 return true;
             }
         }
