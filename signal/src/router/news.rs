@@ -98,11 +98,17 @@ impl Router {
         if let Some(member) = &member {
             self.moved(&room, &peer, &member.node);
         }
-        let news = self.hub.lock().apply(&room, version, &peer, member);
+        let (news, turns_up) = {
+            let mut hub = self.hub.lock();
+            let is_new = hub.room(&room).is_some_and(|known| known.member(&peer).is_none());
+            let is_listed = member.as_ref().is_some_and(|member| member.listed);
+            (hub.apply(&room, version, &peer, member), is_new && is_listed)
+        };
         if let Some(frame) = frame {
             self.tell_all_from_server(&room, frame);
         }
-        if roster {
+        // One who was listed before it was known here has said so when nobody heard it.
+        if roster || turns_up {
             self.show_roster(&room, None);
         }
         self.let_go(&room);
