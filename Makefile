@@ -7,7 +7,10 @@ export SIGNAL_SCREENSHOTS ?= $(CURDIR)/target/screenshots
 # What builds the image: podman or docker.
 ENGINE ?= $(firstword $(notdir $(shell command -v podman docker)) podman)
 
-.PHONY: help test check parts format lints docs licences unit build scenes cluster image shipped deploy
+# So many schedules are played by `make simulate`.
+SCHEDULES ?= 1000000
+
+.PHONY: help test check parts format lints docs licences unit simulate build scenes cluster image shipped deploy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +38,9 @@ licences: ## every crate is one that we may use, from where we take crates
 
 unit: ## the tests in Rust: units, conformance, scenes over real sockets and Redis
 	cargo test --workspace --no-fail-fast
+
+simulate: ## a cluster under faults that chance decides, SCHEDULES times (a million), each checked against what is promised
+	SIMULATION_SCHEDULES=$(SCHEDULES) cargo test --release --package signal --lib -- --nocapture whatever_happens
 
 build: ## the two services as they are shipped
 	cargo build --release --package signal --package turn-auth

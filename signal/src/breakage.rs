@@ -14,6 +14,10 @@ pub(crate) enum Breakage {
     OldSeatBelieved,
     /// A peer is taken over from whoever has it.
     AdoptionWithoutComparison,
+    /// A letter is said to have arrived when it comes to a node.
+    SettledTooEarly,
+    /// What another node had when it died is not sent again.
+    NoCopies,
 }
 
 /// Whether this rule does not hold.

@@ -19,6 +19,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -32,6 +33,9 @@ use crate::breakage::{Breakage, breaking};
 /// So many schedules are played if nobody says how many.
 const SCHEDULES: u64 = 10_000;
 
+/// It is told how far they are after so many.
+const TELL_EVERY: u64 = 10_000;
+
 /// What is wrong with which seeds.
 type Faults = BTreeMap<u64, Vec<Fault>>;
 
@@ -42,17 +46,21 @@ fn given(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a number")))
 }
 
-/// Plays the schedules of `seeds` on all cores, until one fails if `once`.
-fn play_all(seeds: std::ops::Range<u64>, breakage: Option<Breakage>, once: bool) -> Faults {
+/// What is wrong with each of these seeds that is not as it should be, on all cores; only of the first that is found, if
+/// `once`.
+fn look_at_all(seeds: Range<u64>, once: bool, look: impl Fn(u64) -> Vec<Fault> + Sync) -> Faults {
     let next = AtomicU64::new(seeds.start);
     let work = || {
         let mut faults = Faults::new();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end || (once && !faults.is_empty()) {
+            if seed >= seeds.end {
                 return faults;
             }
-            let found = play(&Schedule::of(seed), false).faults;
+            if seed % TELL_EVERY == 0 && seed > seeds.start {
+                println!("{} of {} schedules", seed - seeds.start, seeds.end - seeds.start);
+            }
+            let found = look(seed);
             if !found.is_empty() {
                 faults.insert(seed, found);
                 if once {
@@ -63,9 +71,13 @@ fn play_all(seeds: std::ops::Range<u64>, breakage: Option<Breakage>, once: bool)
     };
     thread::scope(|scope| {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(|| breaking(breakage, work))).collect();
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     })
+}
+
+fn faults_of(seed: u64) -> Vec<Fault> {
+    play(&Schedule::of(seed), false).faults
 }
 
 /// The story of a failing seed, as short as it can be.
@@ -79,7 +91,7 @@ fn whatever_happens_the_promise_is_kept() {
     let seed = given("SIMULATION_SEED");
     let count = given("SIMULATION_SCHEDULES").unwrap_or(if seed.is_some() { 1 } else { SCHEDULES });
     let first = seed.unwrap_or(0);
-    let faults = play_all(first..first + count, None, false);
+    let faults = look_at_all(first..first + count, false, faults_of);
     let mut broken: BTreeMap<Rule, Vec<u64>> = BTreeMap::new();
     for (seed, faults) in &faults {
         for fault in faults {
@@ -94,6 +106,53 @@ fn whatever_happens_the_promise_is_kept() {
         println!("{}", story_of(seeds[0], *rule));
     }
     assert!(broken.is_empty(), "of {count} schedules {} break the promise", faults.len());
+}
+
+/// Whether the simulation finds that this rule is broken, and tells of it.
+fn finds(breakage: Breakage) {
+    let faults = look_at_all(0..5_000, true, |seed| {
+        let faults = breaking(Some(breakage), || faults_of(seed));
+        if faults.is_empty() || faults_of(seed).is_empty() { faults } else { Vec::new() }
+    });
+    let (seed, faults) = faults.first_key_value().expect("nothing was found");
+    let told = breaking(Some(breakage), || story_of(*seed, faults[0].rule));
+    assert!(told.contains(&format!("{:?}: ", faults[0].rule)), "{told}");
+    println!("{told}");
+}
+
+#[test]
+fn an_acknowledgement_before_what_it_acknowledges_is_found() {
+    finds(Breakage::AckBeforeDelivery);
+}
+
+#[test]
+fn a_link_that_does_not_repeat_its_tail_is_found() {
+    finds(Breakage::NoRepeatOfTail);
+}
+
+#[test]
+fn a_node_that_does_not_fence_itself_is_found() {
+    finds(Breakage::NoFencing);
+}
+
+#[test]
+fn an_old_seat_that_is_believed_is_found() {
+    finds(Breakage::OldSeatBelieved);
+}
+
+#[test]
+fn an_adoption_without_comparison_is_found() {
+    finds(Breakage::AdoptionWithoutComparison);
+}
+
+#[test]
+fn a_receipt_before_the_pong_is_found() {
+    finds(Breakage::SettledTooEarly);
+}
+
+#[test]
+fn copies_that_are_not_kept_are_found() {
+    finds(Breakage::NoCopies);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::acceptance::Named;
 use super::receipts::GATHER;
 use super::ways::{Address, Found, Placed, Refused};
 use crate::backplane::{Delivery, DeliveryToAll, Envelope};
+use crate::breakage::{Breakage, is_broken};
 use crate::chance;
 use crate::dialect::{self, Dialect};
 use crate::hub::mailbox::{Left, Letter, Mark, Read};
@@ -200,6 +201,7 @@ impl Router {
                     // A node that is gone keeps nothing.
                     let _ = self.backplane.carry(&mark.node, holds);
                 }
+                Some(mark) if is_broken(Breakage::SettledTooEarly) => self.receipts.add([mark.clone()]),
                 _ => {}
             }
         }

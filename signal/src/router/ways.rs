@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::acceptance::Named;
 use crate::backplane::{Backplane, Delivery, DeliveryToAll, Envelope};
+use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
 use crate::hub::mailbox::{Letter, Mark};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
@@ -294,6 +295,9 @@ impl Ways {
         let numbers: Vec<u64> =
             self.copies.iter().filter(|(_, kept)| kept.at == *node).map(|(number, _)| *number).collect();
         let mut back: Vec<Delivery> = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
+        if is_broken(Breakage::NoCopies) {
+            back.clear();
+        }
         let (words, letters): (Vec<_>, Vec<_>) = returned.into_iter().partition(|envelope| {
             matches!(envelope, Envelope::Changed(_) | Envelope::Settled { .. } | Envelope::Holds { .. })
         });

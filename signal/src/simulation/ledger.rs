@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::world::LEASE;
 use crate::message::{NodeId, PeerId};
 
 /// What a connection was sent may come twice on the next, until nothing more is waited for.
@@ -21,7 +22,7 @@ pub(super) enum Rule {
     /// A message is received, or its sender is told.
     NothingLost,
     /// On one connection nothing comes twice that was said after it had begun, what an earlier one held was handed over,
-    /// and the sender's node knew of it; unless a node that lived was taken for dead since.
+    /// and the sender's node knew of it; unless a node that lived was taken for dead since, or within a lease before.
     NothingTwice,
     /// What one says to another through one node arrives in order.
     InOrder,
@@ -165,7 +166,7 @@ impl Ledger {
             let Some(said) = said else { continue };
             let began = self.began.get(&(who.clone(), again.connection)).copied().unwrap_or_default();
             let moved = said.at < began + HAND_OVER || said.misplaced.contains(who);
-            if !moved && !misjudged.iter().any(|at| (said.at..=again.at).contains(at)) {
+            if !moved && !misjudged.iter().any(|at| (said.at.saturating_sub(LEASE)..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",
                     again.number, first.at, again.at
