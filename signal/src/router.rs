@@ -34,6 +34,7 @@ use crate::chance;
 use crate::dialect::{self, AllTerms, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
+use crate::hub::room::Room;
 use crate::hub::{Due, Hub};
 use crate::ice::{Ice, Turn};
 use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
@@ -290,8 +291,12 @@ impl Router {
 
     /// A change that this node has made in the directory: known here, and told to `nodes`.
     fn publish(self: &Arc<Self>, nodes: BTreeSet<NodeId>, changed: Changed) {
-        for node in nodes {
-            self.tell_node(node, changed.clone());
+        for node in &nodes {
+            self.tell_node(node.clone(), changed.clone());
+        }
+        let known = self.hub.lock().room(&changed.room).map(Room::version);
+        if known.is_some_and(|version| version + 1 < changed.version) {
+            self.tell_those_unknown(nodes, changed.clone());
         }
         self.changed(changed);
     }

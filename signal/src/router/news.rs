@@ -1,5 +1,6 @@
 //! What other nodes say, and what becomes of this node's peers by it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -137,6 +138,24 @@ impl Router {
                     router.let_go(&room);
                     router.show_roster(&room, None);
                 }
+            }
+        });
+    }
+
+    /// This node made a change when it had missed others: whoever made those need not be among the nodes that were `told`.
+    pub(super) fn tell_those_unknown(self: &Arc<Self>, told: BTreeSet<NodeId>, changed: Changed) {
+        let router = self.clone();
+        self.tasks.spawn(async move {
+            let seen = loop {
+                match router.backplane.look(&changed.room, &[]).await {
+                    Ok(seen) => break seen,
+                    Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
+                }
+            };
+            let members = seen.into_iter().flat_map(|seen| seen.members);
+            let nodes: BTreeSet<_> = members.map(|(_, member)| member.node).collect();
+            for node in nodes.difference(&told).filter(|node| *node != router.backplane.node()) {
+                router.tell_node(node.clone(), changed.clone());
             }
         });
     }
