@@ -343,17 +343,17 @@ impl Hub {
         peers.map(|peer| (peer.clone(), known.member(&peer).map(|member| member.node.clone()))).collect()
     }
 
-    /// Puts `letter` into the mailbox of each of this node's peers in `room`, but for `others`: into how many, those whose
-    /// mailboxes were full, and those of the others who are here.
+    /// Puts `letter` into the mailbox of each of this node's peers in `room`, but for those who `wait` for older ones: into
+    /// how many, those whose mailboxes were full, and those who wait.
     pub fn tell_all(
         &self,
         room: &RoomId,
         letter: &Letter,
-        others: &[PeerId],
+        wait: impl Fn(&PeerId) -> bool,
     ) -> (usize, Vec<PeerId>, Vec<PeerId>) {
         let (mut told, mut full, mut left_out) = (0, Vec::new(), Vec::new());
         for (peer, session) in self.rooms.get(room).iter().flat_map(|known| &known.sessions) {
-            if others.contains(peer) {
+            if wait(peer) {
                 left_out.push(peer.clone());
             } else if session.mailbox.push(letter.clone()).is_err() {
                 full.push(peer.clone());

@@ -120,7 +120,7 @@ impl Router {
 
     fn tell_all_from_server(&self, room: &RoomId, frame: Frame) {
         // Who is full learns it from the roster, which has no bound.
-        let _ = self.hub.lock().tell_all(room, &Letter::from_server(frame), &[]);
+        let _ = self.hub.lock().tell_all(room, &Letter::from_server(frame), |_| false);
     }
 
     pub(super) fn show_roster(&self, room: &RoomId, but: Option<&PeerId>) {

@@ -94,12 +94,11 @@ impl Router {
             |to: PeerId| Delivery { room: room.clone(), to, letter: letter.clone(), spent: Duration::ZERO };
         {
             let mut ways = self.ways.lock();
-            // Older letters for those who have only just come here may still be on their way elsewhere.
-            let behind = ways.peers(room);
             // In one step: who moves between nodes meanwhile is in one of the two.
             let (told, full, waiting, elsewhere) = {
                 let hub = self.hub.lock();
-                let (told, full, waiting) = hub.tell_all(room, letter, &behind);
+                // Older letters for one who has only just come here may still be on their way elsewhere.
+                let (told, full, waiting) = hub.tell_all(room, letter, |peer| ways.lead_to(room, peer));
                 (told, full, waiting, hub.peers_elsewhere(room))
             };
             count = told + full.len() + waiting.len() + elsewhere.values().map(Vec::len).sum::<usize>();

@@ -116,11 +116,6 @@ impl Ways {
         self.way(room, peer).is_some()
     }
 
-    /// The peers of `room` to whom something is under way, or for whom something waits.
-    pub(super) fn peers(&self, room: &RoomId) -> Vec<PeerId> {
-        self.rooms.get(room).map(|ways| ways.keys().cloned().collect()).unwrap_or_default()
-    }
-
     /// Sends a letter to `node`, where its peer is believed to be; without one to where older ones went. It may have to
     /// wait. Gives it back if there is too much already.
     pub(super) fn send(
