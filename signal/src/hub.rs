@@ -2,6 +2,7 @@
 
 pub mod mailbox;
 pub mod room;
+pub mod roster;
 pub mod session;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Seat, Speaker}
 
 use mailbox::{Bounds, Left, Letter, Mailbox};
 use room::{Member, News, Room, Snapshot};
+use roster::Pace;
 use session::Session;
 
 /// What another node holds for a peer that has come here is waited for this long.
@@ -63,6 +65,15 @@ pub enum Due {
     GiveBack(RoomId, PeerId, Vec<Letter>),
 }
 
+/// When a room is told who is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It has been.
+    Now,
+    /// It will be, when it is its turn.
+    Later,
+}
+
 /// A seat that has just been taken.
 #[derive(Debug)]
 pub struct Seated {
@@ -80,17 +91,20 @@ pub struct Hub {
     me: NodeId,
     bounds: Bounds,
     terms: AllTerms,
+    rosters: Pace,
     rooms: Map<RoomId, Room>,
     /// How many sessions there are, by dialect.
     population: BTreeMap<&'static str, usize>,
+    /// The rooms that are still to be told who is in them, and when. Some may have been told meanwhile.
+    untold: BTreeSet<(Instant, RoomId)>,
     seats: u64,
 }
 
 impl Hub {
     /// A node without peers.
-    pub fn new(me: NodeId, bounds: Bounds, terms: AllTerms) -> Self {
-        let (rooms, population) = (Map::default(), BTreeMap::new());
-        Self { me, bounds, terms, rooms, population, seats: 0 }
+    pub fn new(me: NodeId, bounds: Bounds, terms: AllTerms, rosters: Pace) -> Self {
+        let (rooms, population, untold) = (Map::default(), BTreeMap::new(), BTreeSet::new());
+        Self { me, bounds, terms, rosters, rooms, population, untold, seats: 0 }
     }
 
     /// The room, if one of this node's peers is in it.
@@ -364,16 +378,61 @@ impl Hub {
         (told, full, left_out)
     }
 
-    /// Tells this node's peers in `room` who is there; not `but`, and not those who have not said anything yet. In one
-    /// step with reading it: a stale roster must not be the last word.
-    pub fn tell_roster(&self, room: &RoomId, but: Option<&PeerId>) {
-        let Some(known) = self.rooms.get(room) else { return };
+    /// Answers the speaker's question who is in its room; whether it has asked for the first time.
+    pub fn answer_roster(&mut self, speaker: &Speaker) -> Result<bool, Goodbye> {
+        let is_first = !std::mem::replace(&mut self.session(speaker)?.knows_roster, true);
+        let roster = self.rooms.get_mut(&speaker.room).and_then(|room| room.roster_frame(&speaker.room));
+        if let Some(roster) = roster {
+            self.session(speaker)?.mailbox.answer(roster).map_err(|_| Goodbye::Slow)?;
+        }
+        Ok(is_first)
+    }
+
+    /// Tells this node's peers in `room` who is there, if it is their turn; else [`Self::tell_rosters`] does when it is.
+    /// Not `but`, who knows already, and not those who have not said anything yet.
+    pub fn tell_roster(&mut self, room: &RoomId, but: Option<&PeerId>, now: Instant) -> Told {
+        let Some(known) = self.rooms.get_mut(room) else { return Told::Now };
+        match known.roster_turn.owe(but, now) {
+            Some(at) if at > now => {
+                self.untold.insert((at, room.clone()));
+                Told::Later
+            }
+            Some(_) => {
+                self.tell_what_is_owed(room, now);
+                Told::Now
+            }
+            None => Told::Later,
+        }
+    }
+
+    /// Tells each room who is in it that was to be told by now; when the next one is.
+    pub fn tell_rosters(&mut self, now: Instant) -> Option<Instant> {
+        while let Some((at, _)) = self.untold.first() {
+            if *at > now {
+                return Some(*at);
+            }
+            if let Some((_, room)) = self.untold.pop_first() {
+                self.tell_what_is_owed(&room, now);
+            }
+        }
+        None
+    }
+
+    /// In one step with reading who is there: a stale roster must not be the last word.
+    fn tell_what_is_owed(&mut self, room: &RoomId, now: Instant) {
+        let Some(known) = self.rooms.get_mut(room) else { return };
+        let Some(but) = known.roster_turn.take(now) else { return };
         let Some(roster) = known.roster_frame(room) else { return };
+        let mut bytes = 0;
         for (peer, session) in &known.sessions {
             let listed = known.member(peer).is_some_and(|member| member.listed);
-            if listed && but != Some(peer) {
+            if listed && but.as_ref() != Some(peer) {
                 session.mailbox.push_roster(roster.clone());
+                bytes += roster.len();
             }
+        }
+        if bytes > 0 {
+            known.roster_turn.told(bytes, self.rosters, now);
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub mailbox_bytes: IntGauge,
     /// Letters for peers elsewhere of which nobody has said yet what became of them.
     pub unsettled: IntGauge,
+    /// Rosters that were not sent, since a newer one followed soon.
+    pub rosters_held: IntCounter,
     backplane: OfBackplane,
     /// TURN credentials given out.
     pub turn_credentials_issued: IntCounter,
@@ -106,6 +108,10 @@ impl Metrics {
                 &registry,
                 "signal_unsettled",
                 "Messages for peers elsewhere of which it is not yet known what became of them",
+            )?,
+            rosters_held: count(
+                "signal_rosters_held_total",
+                "Changes of who is in a room that were told later, with those that followed",
             )?,
             backplane: OfBackplane::new(&registry)?,
             turn_credentials_issued: count("turn_credentials_issued_total", "TURN credentials given out")?,

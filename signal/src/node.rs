@@ -18,6 +18,7 @@ use crate::dialect::{self, AllTerms, Terms, camus, peerjs};
 use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
 use crate::hub::mailbox::Bounds;
+use crate::hub::roster::Pace;
 use crate::ice::service::Service;
 use crate::ice::{Ice, Signer, Turn};
 use crate::message::NodeId;
@@ -213,6 +214,10 @@ fn rules(settings: &Settings, metrics: &Arc<Metrics>) -> Rules {
         max_members: settings.rooms.max_members,
         mailbox: Bounds { messages: settings.mailbox.messages, bytes: settings.mailbox.bytes },
         terms: terms(settings),
+        rosters: Pace {
+            interval: settings.rooms.roster_interval,
+            bytes_per_second: settings.rooms.roster_bytes_per_second,
+        },
         ice: Ice { stun: settings.ice.stun.clone(), turn: turn(settings, metrics) },
     }
 }

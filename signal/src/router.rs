@@ -35,6 +35,7 @@ use crate::dialect::{self, AllTerms, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::Bounds;
 use crate::hub::room::Room;
+use crate::hub::roster::Pace;
 use crate::hub::{Due, Hub};
 use crate::ice::{Ice, Turn};
 use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
@@ -55,6 +56,8 @@ pub struct Rules {
     pub mailbox: Bounds,
     /// What is decided for each dialect.
     pub terms: AllTerms,
+    /// How often a room is told who is in it.
+    pub rosters: Pace,
     /// The STUN and TURN servers.
     pub ice: Ice,
 }
@@ -81,6 +84,8 @@ pub struct Router {
     acceptances: Mutex<Acceptances>,
     /// Until when to try to say what to whom.
     unsaid: Mutex<Vec<(Instant, NodeId, Envelope)>>,
+    /// A room is to be told later who is in it.
+    untold: Arc<Notify>,
     been_up: AtomicBool,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
@@ -104,7 +109,7 @@ impl Router {
         tasks: TaskTracker,
         stop: &CancellationToken,
     ) -> Arc<Self> {
-        let hub = Hub::new(backplane.node().clone(), rules.mailbox, rules.terms.clone());
+        let hub = Hub::new(backplane.node().clone(), rules.mailbox, rules.terms.clone(), rules.rosters);
         let ways = Ways::new(backplane.node().clone());
         let router = Arc::new(Self {
             hub: Mutex::new(hub),
@@ -117,6 +122,7 @@ impl Router {
             receipts: Arc::default(),
             acceptances: Mutex::default(),
             unsaid: Mutex::default(),
+            untold: Arc::default(),
             been_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
@@ -128,6 +134,8 @@ impl Router {
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(seek));
         let give_receipts = post::give_receipts(Arc::downgrade(&router));
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(give_receipts));
+        let show_rosters = news::show_rosters(Arc::downgrade(&router));
+        router.tasks.spawn(stop.clone().run_until_cancelled_owned(show_rosters));
         router
     }
 
@@ -330,21 +338,17 @@ impl Router {
     }
 
     fn roster(&self, speaker: &Speaker) -> Result<(), Goodbye> {
-        let (newcomer, nodes) = {
+        let nodes = {
             let mut hub = self.hub.lock();
-            let session = hub.session(speaker)?;
-            let newcomer = !std::mem::replace(&mut session.knows_roster, true);
-            (newcomer, hub.other_nodes(&speaker.room))
+            let is_newcomer = hub.answer_roster(speaker)?;
+            is_newcomer.then(|| hub.other_nodes(&speaker.room))
         };
-        let roster = self.hub.lock().room(&speaker.room).and_then(|room| room.roster_frame(&speaker.room));
-        self.answer(speaker, roster)?;
-        if newcomer {
-            for node in nodes {
-                let envelope = Envelope::Roster { room: speaker.room.clone(), but: speaker.peer.clone() };
-                let _ = self.backplane.carry(&node, envelope);
-            }
-            self.hub.lock().tell_roster(&speaker.room, Some(&speaker.peer));
+        let Some(nodes) = nodes else { return Ok(()) };
+        for node in nodes {
+            let envelope = Envelope::Roster { room: speaker.room.clone(), but: speaker.peer.clone() };
+            let _ = self.backplane.carry(&node, envelope);
         }
+        self.show_roster(&speaker.room, Some(&speaker.peer));
         Ok(())
     }
 

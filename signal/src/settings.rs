@@ -108,6 +108,10 @@ pub struct Rooms {
     #[serde(deserialize_with = "duration")]
     pub empty_for: Duration,
     pub max_members: u32,
+    #[serde(deserialize_with = "duration")]
+    pub roster_interval: Duration,
+    #[serde(deserialize_with = "bytes")]
+    pub roster_bytes_per_second: usize,
 }
 
 /// Cookies and tokens.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::roster::Turn;
 use super::session::Session;
 use crate::chance::Map;
 use crate::dialect::Dialect;
@@ -95,6 +96,10 @@ pub struct Room {
     pub dialect: &'static dyn Dialect,
     /// This node's own peers in it.
     pub sessions: Map<PeerId, Session>,
+    /// When they are told next who is in it.
+    pub roster_turn: Turn,
+    /// The frame that tells it, until somebody comes, goes or changes.
+    roster: Option<Frame>,
     version: u64,
     record: Record,
     members: Map<PeerId, Member>,
@@ -123,6 +128,8 @@ impl Room {
         Self {
             dialect,
             sessions: Map::default(),
+            roster_turn: Turn::default(),
+            roster: None,
             version: snapshot.version,
             record: snapshot.record,
             members,
@@ -145,6 +152,7 @@ impl Room {
             self.recall = None;
         }
         self.members.extend(snapshot.members);
+        self.roster = None;
         is_newer
     }
 
@@ -154,6 +162,7 @@ impl Room {
             return News::Old;
         }
         let news = if version == self.version + 1 { News::Applied } else { News::Gap };
+        self.roster = None;
         // What a gap hides is read again; until then the newest word is the best one.
         match member {
             Some(member) if self.members.get(peer).is_some_and(|known| known.claim > member.claim) => None,
@@ -213,9 +222,12 @@ impl Room {
         listed.into_iter().map(|(peer, member)| (peer.clone(), member.profile.clone())).collect()
     }
 
-    /// The frame that tells who is here.
-    pub fn roster_frame(&self, id: &RoomId) -> Option<Frame> {
-        self.dialect.encode(&Event::Roster { room: id.name(), peers: &self.roster() })
+    /// The frame that tells who is here: encoded once for all who ask before the next change.
+    pub fn roster_frame(&mut self, id: &RoomId) -> Option<Frame> {
+        if self.roster.is_none() {
+            self.roster = self.dialect.encode(&Event::Roster { room: id.name(), peers: &self.roster() });
+        }
+        self.roster.clone()
     }
 
     /// The members on nodes other than `me`.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::{Bounds, Left, Letter};
 use super::room::{Member, News, Record, Room, Snapshot};
-use super::{Due, HAND_OVER, Hub, Put, Seated};
+use super::roster::Pace;
+use super::{Due, HAND_OVER, Hub, Put, Seated, Told};
 use crate::dialect::Terms;
 use crate::dialect::camus::{self, Camus};
 use crate::goodbye::Goodbye;
@@ -13,6 +14,7 @@ use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
 
 const ASK: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(90);
+const INTERVAL: Duration = Duration::from_millis(50);
 
 fn node(name: &str) -> NodeId {
     NodeId::new(name)
@@ -29,7 +31,8 @@ fn room() -> RoomId {
 fn hub() -> Hub {
     let terms =
         Terms { ask_after: Some(ASK), grace: GRACE, guest_limit: 0, wait_for_name: Duration::ZERO, names: 0 };
-    Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, [(camus::NAME, terms)].into())
+    let rosters = Pace { interval: INTERVAL, bytes_per_second: 1 << 20 };
+    Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, [(camus::NAME, terms)].into(), rosters)
 }
 
 fn member(on: &str, claim: u64) -> Member {
@@ -210,10 +213,48 @@ fn the_roster_goes_to_those_who_have_said_something() {
     let members = [("alice", member("here", 1)), ("bob", silent)];
     let alice = hub.seat(&Camus, &room(), &peer("alice"), snapshot(2, &members), false, now);
     let bob = hub.seat(&Camus, &room(), &peer("bob"), snapshot(2, &members), false, now);
-    hub.tell_roster(&room(), None);
+    hub.tell_roster(&room(), None, now);
     let Poll::Ready(Ok(roster)) = hears(&alice) else { panic!("no roster") };
     assert!(roster.contains("\"id\":\"alice\"") && !roster.contains("\"id\":\"bob\""), "{roster}");
     assert_eq!(hears(&bob), Poll::Pending);
+}
+
+#[test]
+fn many_changes_are_told_as_one_roster_and_the_last_one_is_told() {
+    let (mut hub, start) = (hub(), Instant::now());
+    let alice = alice_enters(&mut hub, 1, false, start);
+    let knows = |alice: &Seated| match hears(alice) {
+        Poll::Ready(Ok(roster)) => roster.matches("\"id\":").count(),
+        _ => 0,
+    };
+    let mut told = 0;
+    for version in 2..=101 {
+        let now = start + Duration::from_millis(version);
+        let newcomer = peer(&format!("peer {version}"));
+        hub.apply(&room(), version, &newcomer, Some(member("there", version)));
+        hub.tell_roster(&room(), None, now);
+        hub.tell_rosters(now);
+        let known = knows(&alice);
+        assert!(known == 0 || known == version as usize, "what is told is the truth");
+        told += usize::from(known > 0);
+    }
+    assert_eq!(told, 2, "in the time of two");
+    let next = hub.tell_rosters(start + Duration::from_millis(101)).expect("one is still to come");
+    assert_eq!((hub.tell_rosters(next), knows(&alice)), (None, 101));
+    assert_eq!((hub.tell_rosters(next + INTERVAL), knows(&alice)), (None, 0), "nothing has changed since");
+}
+
+#[test]
+fn who_asks_is_answered_at_once() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let alice = alice_enters(&mut hub, 1, false, now);
+    hub.tell_roster(&room(), None, now);
+    assert!(hears(&alice).is_ready());
+    hub.apply(&room(), 2, &peer("bob"), Some(member("there", 2)));
+    assert_eq!(hub.tell_roster(&room(), None, now), Told::Later);
+    hub.answer_roster(&alice.speaker).unwrap();
+    let Poll::Ready(Ok(roster)) = hears(&alice) else { panic!("no roster") };
+    assert!(roster.contains("\"id\":\"bob\""), "{roster}");
 }
 
 #[test]

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 use super::Router;
 use crate::backplane::{Changed, Creation, Entry, Envelope, Notice, Refusal};
 use crate::chance;
 use crate::dialect::{self, Away, Names};
 use crate::goodbye::Goodbye;
+use crate::hub::Told;
 use crate::hub::mailbox::{Letter, Read};
 use crate::hub::room::{Member, News, Record, Snapshot};
 use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
@@ -21,6 +23,19 @@ pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Not
     while let Some(notice) = notices.recv().await {
         let Some(router) = router.upgrade() else { return };
         router.notice(notice);
+    }
+}
+
+/// Tells rooms who is in them when it is their turn, until the router is gone.
+pub(super) async fn show_rosters(router: Weak<Router>) {
+    while let Some(strong) = router.upgrade() {
+        let next = strong.hub.lock().tell_rosters(chance::now());
+        let untold = strong.untold.clone();
+        drop(strong);
+        match next {
+            Some(next) => drop(timeout_at(next.into(), untold.notified()).await),
+            None => untold.notified().await,
+        }
     }
 }
 
@@ -124,7 +139,11 @@ impl Router {
     }
 
     pub(super) fn show_roster(&self, room: &RoomId, but: Option<&PeerId>) {
-        self.hub.lock().tell_roster(room, but);
+        let told = self.hub.lock().tell_roster(room, but, chance::now());
+        if told == Told::Later {
+            self.metrics.rosters_held.inc();
+            self.untold.notify_one();
+        }
     }
 
     /// A change was missed: whatever it was, it is in the directory.

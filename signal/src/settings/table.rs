@@ -59,6 +59,8 @@ const TABLE: &[Setting] = &[
     row("rooms.create_on_entry", "true", Kind::Switch, "Whether entering a room that does not exist makes it."),
     row("rooms.empty_for", "300s", ANY_SPAN, "A room that was empty and silent for so long is removed."),
     row("rooms.max_members", "1000", COUNT, "The most peers in one room, whatever its own limit."),
+    row("rooms.roster_interval", "50ms", ANY_SPAN, "A room is told who is in it once in this time at most; who asks is answered at once."),
+    row("rooms.roster_bytes_per_second", "1MiB", SIZE, "A large room is told so rarely that its rosters are not more bytes a second than this."),
 
     row("session.secret", "", KEY, "What signs cookies, tokens and the frames between nodes: 32 bytes or more, the same on all nodes. Needed with redis.url; without Redis a random one is made at each start."),
     row("session.previous_secret", "", KEY, "What signed until session.secret was changed: still believed, signs nothing."),

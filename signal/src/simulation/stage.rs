@@ -18,6 +18,7 @@ use super::world::World;
 use crate::chance;
 use crate::dialect::{Terms, camus};
 use crate::hub::mailbox::Bounds;
+use crate::hub::roster::Pace;
 use crate::ice::Ice;
 use crate::message::{NodeId, RoomId};
 use crate::metrics::Metrics;
@@ -33,6 +34,7 @@ const TERMS: Terms = Terms {
     names: 0,
 };
 const MAILBOX: Bounds = Bounds { messages: 24, bytes: 1 << 20 };
+const ROSTERS: Pace = Pace { interval: Duration::from_millis(50), bytes_per_second: 1 << 20 };
 const TICK: Duration = Duration::from_secs(1);
 
 /// When nothing more goes wrong, those who are away come back after this time,
@@ -99,6 +101,7 @@ fn rules() -> Rules {
         max_members: 100,
         mailbox: MAILBOX,
         terms: [(camus::NAME, TERMS)].into(),
+        rosters: ROSTERS,
         ice: Ice { stun: Vec::new(), turn: None },
     }
 }
