@@ -15,6 +15,7 @@
 
 pub mod link;
 pub mod memory;
+pub mod pressure;
 pub mod pulse;
 pub mod redis;
 
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::hub::mailbox::Letter;
 use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, Frame, NodeId, PeerId, Profile, RoomId, Undelivered};
+use pressure::Relief;
 
 /// Rooms in a list, at most.
 pub const MAX_LISTED: usize = 200;
@@ -304,6 +306,10 @@ pub struct Numbers {
     pub rebuilds: u64,
     /// Envelopes that wait, or that other nodes have not acknowledged.
     pub unsettled: usize,
+    /// Their bytes.
+    pub unsettled_bytes: usize,
+    /// Frames of other nodes that came faster than this one took them, and were dropped: they come again.
+    pub overflowed: u64,
     /// Frames between nodes that went more than once.
     pub retransmits: u64,
     /// Envelopes of other nodes that had to be asked for again: holes in their numbers.
@@ -373,6 +379,11 @@ pub trait Backplane: Send + Sync + 'static {
     /// Takes an envelope for another node. Never waits; says so at once ([`Undelivered::Unreachable`],
     /// [`Undelivered::Full`]) if it is not going to be carried.
     fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered>;
+
+    /// If the way to another node is nearly full: when those who fill it may be read again.
+    fn relief(&self, _node: &NodeId) -> Option<Relief> {
+        None
+    }
 
     /// What a node that is gone did not get, oldest first; once. To be asked for as soon as [`Self::carry`] says that it
     /// is [`Undelivered::Unreachable`], so that nothing newer overtakes it.

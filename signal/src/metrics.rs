@@ -27,6 +27,10 @@ pub struct Metrics {
     pub mailbox_bytes: IntGauge,
     /// Letters for peers elsewhere of which nobody has said yet what became of them.
     pub unsettled: IntGauge,
+    /// Their bytes.
+    pub unsettled_bytes: IntGauge,
+    /// Times that a peer was not read for a while, since the way that it fills was nearly full.
+    pub held_up: IntCounter,
     /// Rosters that were not sent, since a newer one followed soon.
     pub rosters_held: IntCounter,
     backplane: OfBackplane,
@@ -43,6 +47,8 @@ struct OfBackplane {
     probe: Gauge,
     rebuilds: IntCounter,
     unsettled: IntGauge,
+    unsettled_bytes: IntGauge,
+    overflowed: IntCounter,
     retransmits: IntCounter,
     missed: IntCounter,
     rejected: IntCounter,
@@ -109,6 +115,11 @@ impl Metrics {
                 "signal_unsettled",
                 "Messages for peers elsewhere of which it is not yet known what became of them",
             )?,
+            unsettled_bytes: gauge(&registry, "signal_unsettled_bytes", "Their bytes")?,
+            held_up: count(
+                "signal_held_up_total",
+                "Times that a peer was not read for a while, since the way to where it sends was nearly full",
+            )?,
             rosters_held: count(
                 "signal_rosters_held_total",
                 "Changes of who is in a room that were told later, with those that followed",
@@ -158,6 +169,9 @@ impl Metrics {
         self.backplane.probe.set(numbers.probe.as_secs_f64());
         follow(&self.backplane.rebuilds, numbers.rebuilds);
         self.backplane.unsettled.set(i64::try_from(numbers.unsettled).unwrap_or(i64::MAX));
+        let bytes = i64::try_from(numbers.unsettled_bytes).unwrap_or(i64::MAX);
+        self.backplane.unsettled_bytes.set(bytes);
+        follow(&self.backplane.overflowed, numbers.overflowed);
         follow(&self.backplane.retransmits, numbers.retransmits);
         follow(&self.backplane.missed, numbers.missed);
         follow(&self.backplane.rejected, numbers.rejected);
@@ -214,6 +228,11 @@ impl OfBackplane {
                 "Times that the connections to the backplane were made anew",
             )?,
             unsettled: gauge("signal_link_unsettled", "Envelopes for other nodes, not acknowledged")?,
+            unsettled_bytes: gauge("signal_link_unsettled_bytes", "Their bytes")?,
+            overflowed: count(
+                "signal_inbox_overflowed_total",
+                "Frames of other nodes that came faster than this one took them, and come again",
+            )?,
             retransmits: count("signal_link_retransmits_total", "Frames to other nodes sent again")?,
             missed: count("signal_link_missed_total", "Envelopes of other nodes asked for again")?,
             rejected: count("signal_link_rejected_total", "Frames that no node of ours has sent")?,

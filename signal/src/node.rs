@@ -198,6 +198,11 @@ async fn backplane(
         lifetimes,
         address: settings.node.address.clone(),
         pace: redis::Pace::of_lease(settings.redis.lease),
+        bounds: redis::AllBounds {
+            link: Bounds { messages: settings.links.messages, bytes: settings.links.bytes },
+            patience: settings.links.patience,
+            inbox: Bounds { messages: settings.links.inbox_frames, bytes: settings.links.inbox_bytes },
+        },
     };
     let (redis, notices) = Redis::connect(redis).map_err(|e| StartError::Redis(e.to_string()))?;
     Ok((Arc::new(redis), notices))
@@ -214,6 +219,8 @@ fn rules(settings: &Settings, metrics: &Arc<Metrics>) -> Rules {
         max_members: settings.rooms.max_members,
         mailbox: Bounds { messages: settings.mailbox.messages, bytes: settings.mailbox.bytes },
         terms: terms(settings),
+        unsettled: Bounds { messages: settings.unsettled.messages, bytes: settings.unsettled.bytes },
+        pressed_for: settings.links.patience,
         rosters: Pace {
             interval: settings.rooms.roster_interval,
             bytes_per_second: settings.rooms.roster_bytes_per_second,

@@ -29,6 +29,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backplane::pressure::Relief;
 use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
 use crate::chance;
 use crate::dialect::{self, AllTerms, Dialect};
@@ -56,6 +57,10 @@ pub struct Rules {
     pub mailbox: Bounds,
     /// What is decided for each dialect.
     pub terms: AllTerms,
+    /// How much may be under way to peers on other nodes, or wait for them.
+    pub unsettled: Bounds,
+    /// How long those who fill that are not read.
+    pub pressed_for: Duration,
     /// How often a room is told who is in it.
     pub rosters: Pace,
     /// The STUN and TURN servers.
@@ -84,6 +89,8 @@ pub struct Router {
     acceptances: Mutex<Acceptances>,
     /// Until when to try to say what to whom.
     unsaid: Mutex<Vec<(Instant, NodeId, Envelope)>>,
+    /// The ways may not be nearly full any more.
+    relieved: Arc<Notify>,
     /// A room is to be told later who is in it.
     untold: Arc<Notify>,
     been_up: AtomicBool,
@@ -110,7 +117,7 @@ impl Router {
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let hub = Hub::new(backplane.node().clone(), rules.mailbox, rules.terms.clone(), rules.rosters);
-        let ways = Ways::new(backplane.node().clone());
+        let ways = Ways::new(backplane.node().clone(), rules.unsettled);
         let router = Arc::new(Self {
             hub: Mutex::new(hub),
             backplane,
@@ -122,6 +129,7 @@ impl Router {
             receipts: Arc::default(),
             acceptances: Mutex::default(),
             unsaid: Mutex::default(),
+            relieved: Arc::default(),
             untold: Arc::default(),
             been_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
@@ -154,18 +162,20 @@ impl Router {
         self.been_up.fetch_or(self.backplane.is_up(), Ordering::Relaxed) || self.backplane.is_up()
     }
 
-    /// Does what `speaker` asks for, with a frame that was read at `read`. Fails if the connection no longer has the
-    /// peer: nothing can be done in the name of one who was replaced.
+    /// Does what `speaker` asks for, with a frame that was read at `read`. If the way that it fills is nearly full, says
+    /// when the next frame may be read. Fails if the connection no longer has the peer: nothing can be done in the name
+    /// of one who was replaced.
     pub async fn act(
         self: &Arc<Self>,
         dialect: &'static dyn Dialect,
         speaker: &Speaker,
         command: Command,
         read: Instant,
-    ) -> Result<(), Goodbye> {
+    ) -> Result<Option<Relief>, Goodbye> {
+        let mut relief = None;
         let first_word = self.hub.lock().heard(speaker, read)?;
         if first_word && self.list(speaker).await.is_err() {
-            return self.answer(speaker, dialect.encode(&Event::Busy));
+            return self.answer(speaker, dialect.encode(&Event::Busy)).map(|()| None);
         }
         match command {
             Command::Tell { to, kind, payload, receipt, id } => {
@@ -174,7 +184,7 @@ impl Router {
                     None => true,
                 };
                 if is_new {
-                    self.tell(dialect, speaker, (&to, &kind, payload.as_deref()), receipt, id, read);
+                    relief = self.tell(dialect, speaker, (&to, &kind, payload.as_deref()), receipt, id, read);
                 } else if let Some(id) = id {
                     self.said_again(speaker, id);
                 }
@@ -182,8 +192,8 @@ impl Router {
             Command::Rename(profile) => self.rename(dialect, speaker, profile).await?,
             Command::Roster => self.roster(speaker)?,
             Command::IceServers => self.ice_servers(dialect, speaker).await?,
-            Command::Leave => return self.bye(dialect, speaker).await,
-            Command::Release => return self.release(speaker).await,
+            Command::Leave => return self.bye(dialect, speaker).await.map(|()| None),
+            Command::Release => return self.release(speaker).await.map(|()| None),
             Command::Answer(frame) => self.answer(speaker, Some(frame))?,
             Command::Noted => {}
         }
@@ -193,7 +203,7 @@ impl Router {
             session.coming = false;
             session.shut_or_open();
         }
-        Ok(())
+        Ok(relief)
     }
 
     /// The speaker has received the first `count` letters that were ever taken out of its mailbox.
@@ -393,7 +403,12 @@ impl Router {
         let bytes: usize = hub.sessions().map(|(_, _, session)| session.mailbox.bytes()).sum();
         drop(hub);
         self.metrics.mailbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.metrics.unsettled.set(i64::try_from(self.ways.lock().len()).unwrap_or(i64::MAX));
+        let (letters, bytes) = {
+            let ways = self.ways.lock();
+            (ways.len(), ways.bytes())
+        };
+        self.metrics.unsettled.set(i64::try_from(letters).unwrap_or(i64::MAX));
+        self.metrics.unsettled_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let _ = self.has_been_up();
         self.metrics.backplane(self.backplane.is_up(), &self.backplane.numbers());
     }

@@ -47,6 +47,8 @@ pub struct Settings {
     pub peerjs: Peerjs,
     pub socket: Socket,
     pub mailbox: Mailbox,
+    pub links: Links,
+    pub unsettled: Unsettled,
     pub limits: Limits,
 }
 
@@ -187,6 +189,31 @@ pub struct Socket {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Mailbox {
+    pub messages: usize,
+    #[serde(deserialize_with = "bytes")]
+    pub bytes: usize,
+}
+
+/// What is under way between nodes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table explains each field")]
+pub struct Links {
+    pub messages: usize,
+    #[serde(deserialize_with = "bytes")]
+    pub bytes: usize,
+    #[serde(deserialize_with = "duration")]
+    pub patience: Duration,
+    pub inbox_frames: usize,
+    #[serde(deserialize_with = "bytes")]
+    pub inbox_bytes: usize,
+}
+
+/// What is kept until its receiver has confirmed it, or waits for somebody who is looked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table explains each field")]
+pub struct Unsettled {
     pub messages: usize,
     #[serde(deserialize_with = "bytes")]
     pub bytes: usize,

@@ -1,6 +1,6 @@
 //! One connection: read, write, ping, goodbye. It moves frames and decides nothing.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::access::{Allowance, Share};
+use crate::backplane::pressure::Relief;
 use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
@@ -90,6 +91,8 @@ pub struct Socket<S> {
     allowance: Allowance,
     /// Not read before this.
     read_at: Option<Instant>,
+    /// Nor before there is room for what it says.
+    held_up: Option<Relief>,
     heard: Instant,
     pinged: Option<Instant>,
     receipt: Receipt,
@@ -114,6 +117,7 @@ struct Receipt {
 enum Turn {
     Write(Result<u64, Goodbye>),
     Read(Option<Result<Message, Error>>),
+    Relief,
     Alarm,
 }
 
@@ -137,6 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             metrics,
             allowance: Allowance::new(manners.share, now),
             read_at: None,
+            held_up: None,
             heard: now,
             pinged: None,
             receipt: Receipt::default(),
@@ -166,12 +171,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     async fn turn(&mut self) -> Result<(), Goodbye> {
-        let may_read = self.read_at.is_none();
+        let may_read = self.may_read();
         let turn = tokio::select! {
             written = poll_fn(|cx| self.seated.mailbox.poll_take(self.seated.speaker.seat, &mut self.batch, cx)) => {
                 Turn::Write(written)
             }
             message = self.stream.next(), if may_read => Turn::Read(message),
+            () = relief(&mut self.held_up) => Turn::Relief,
             () = self.alarm.as_mut() => Turn::Alarm,
         };
         match turn {
@@ -181,6 +187,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Turn::Read(Some(message)) => self.read(message.map_err(goodbye_for)?).await,
             Turn::Read(None) => Err(Goodbye::Broken),
+            Turn::Relief => {
+                self.held_up = None;
+                self.reads_again(Instant::now());
+                Ok(())
+            }
             Turn::Alarm => self.look_at_the_clock().await,
         }
     }
@@ -306,7 +317,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         self.connected.messages_in.inc();
         self.nameless = matches!(command, Command::Release);
-        self.router.act(self.dialect, &self.seated.speaker, command, now).await
+        self.held_up = self.router.act(self.dialect, &self.seated.speaker, command, now).await?;
+        Ok(())
     }
 
     /// The alarm is set for the next of: reading again, asking for a receipt, the receipt, a ping, its answer.
@@ -314,8 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let now = Instant::now();
         if self.read_at.is_some_and(|at| at <= now) {
             self.read_at = None;
-            // Its pong may have waited for us.
-            self.receipt.asked = self.receipt.asked.map(|(written, _)| (written, now));
+            self.reads_again(now);
         }
         if self.takes_nothing_by().is_some_and(|by| by <= now) {
             return Err(Goodbye::Slow);
@@ -333,10 +344,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
+    fn may_read(&self) -> bool {
+        self.read_at.is_none() && self.held_up.is_none()
+    }
+
+    /// Its pong may have waited for us.
+    fn reads_again(&mut self, now: Instant) {
+        self.receipt.asked = self.receipt.asked.map(|(written, _)| (written, now));
+        self.set_alarm();
+    }
+
     /// When it has to be said of the other end that it does not take what is written to it: the system's buffers took it,
     /// and nobody has read it from them.
     fn takes_nothing_by(&self) -> Option<Instant> {
-        let (_, asked) = self.receipt.asked.filter(|_| self.read_at.is_none())?;
+        let (_, asked) = self.receipt.asked.filter(|_| self.may_read())?;
         Some(asked + self.manners.write_timeout)
     }
 
@@ -366,6 +387,14 @@ where
         Ok(())
     };
     timeout(FAREWELL, last_words).await.unwrap_or(Ok(()))
+}
+
+/// Ready when there is room, if that is waited for.
+async fn relief(held_up: &mut Option<Relief>) {
+    match held_up {
+        Some(relief) => relief.await,
+        None => pending().await,
+    }
 }
 
 /// A ping that asks for a receipt for the first `count` letters.

@@ -42,7 +42,8 @@ const ORDER: &[Row] = &[
 ];
 
 /// Modules, with what is in them, to which time is an argument, and which nobody can make wait.
-const PURE: &[&str] = &["message", "dialect", "hub", "backplane::link", "backplane::pulse"];
+const PURE: &[&str] =
+    &["message", "dialect", "hub", "backplane::link", "backplane::pressure", "backplane::pulse"];
 
 /// Crates that a pure module does not use.
 const IMPURE: &[&str] = &["house", "tokio", "tokio_util", "tracing", "log"];

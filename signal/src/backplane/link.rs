@@ -20,13 +20,11 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::Envelope;
+use super::pressure::Pressure;
 use crate::breakage::{Breakage, is_broken};
+use crate::hub::mailbox::Bounds;
 use crate::message::{NodeId, Undelivered};
 
-/// Envelopes that may be kept by one link, waiting or unacknowledged.
-pub const MAX_KEPT: usize = 20_000;
-/// Their bytes.
-pub const MAX_KEPT_BYTES: usize = 8 << 20;
 /// Envelopes in a frame, at most.
 const MAX_FRAME: usize = 256;
 /// Bytes in a frame, at most; but one envelope always goes, however large.
@@ -86,8 +84,10 @@ impl Batch {
 pub struct Link {
     me: NodeId,
     other: NodeId,
+    bounds: Bounds,
     out: Outgoing,
     incoming: Incoming,
+    pressure: Pressure,
     in_flight: Option<Flight>,
     /// Number of the last frame.
     frame: u64,
@@ -152,10 +152,12 @@ pub struct Received {
 
 impl Link {
     /// A link whose outgoing stream has the number `stream`. Of two streams from one node to another the later one has
-    /// the larger number, by at least 2³² if they are not of one link.
-    pub fn new(me: NodeId, other: NodeId, stream: u64) -> Self {
+    /// the larger number, by at least 2³² if they are not of one link. It keeps as many envelopes as `bounds` say, waiting
+    /// or not acknowledged.
+    pub fn new(me: NodeId, other: NodeId, stream: u64, bounds: Bounds) -> Self {
         let (out, incoming) = (Outgoing::new(stream), Incoming::default());
-        Self { me, other, out, incoming, in_flight: None, frame: stream, closed: false }
+        let pressure = Pressure::default();
+        Self { me, other, bounds, out, incoming, pressure, in_flight: None, frame: stream, closed: false }
     }
 
     /// Takes an envelope. Refused with [`Undelivered::Full`] when too much is kept already, with
@@ -164,7 +166,7 @@ impl Link {
         if self.closed {
             return Err(Undelivered::Unreachable);
         }
-        self.out.push(envelope)
+        self.out.push(envelope, self.bounds)
     }
 
     /// The next frame, not yet sealed; it is in flight until [`Self::heard`] or [`Self::unheard`]. `None` if there is
@@ -259,6 +261,18 @@ impl Link {
         self.out.kept.len()
     }
 
+    /// Their bytes.
+    pub fn backlog_bytes(&self) -> usize {
+        self.out.bytes
+    }
+
+    /// How full it is.
+    pub fn pressure(&mut self, now: Instant) -> &Pressure {
+        let holds = Bounds { messages: self.backlog(), bytes: self.backlog_bytes() };
+        self.pressure.update(holds, self.bounds, now);
+        &self.pressure
+    }
+
     /// How many frames have gone more than once.
     pub fn repeated_frames(&self) -> u64 {
         self.out.again
@@ -280,10 +294,10 @@ impl Outgoing {
         }
     }
 
-    fn push(&mut self, envelope: &Envelope) -> Result<(), Undelivered> {
+    fn push(&mut self, envelope: &Envelope, most: Bounds) -> Result<(), Undelivered> {
         let encoded = postcard::to_stdvec(envelope).map_err(|_| Undelivered::Unreachable)?;
         let bytes = self.bytes + encoded.len();
-        if self.kept.len() >= MAX_KEPT || bytes > MAX_KEPT_BYTES {
+        if self.kept.len() >= most.messages || bytes > most.bytes {
             return Err(Undelivered::Full);
         }
         self.bytes = bytes;

@@ -36,10 +36,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
 use super::link::Seal;
+use super::pressure::Relief;
 use super::pulse::{Pulse, Terms};
 use super::{
     Backplane, Change, Departure, Entry, Envelope, Lifetimes, Listing, Notice, Numbers, Refusal, Wait,
 };
+use crate::hub::mailbox::Bounds;
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
 
@@ -62,6 +64,19 @@ pub struct RedisSettings {
     pub lifetimes: Lifetimes,
     /// How fast everything goes.
     pub pace: Pace,
+    /// How much may wait on its way.
+    pub bounds: AllBounds,
+}
+
+/// How much may wait on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct AllBounds {
+    /// Envelopes for one other node, waiting or not acknowledged, and their bytes.
+    pub link: Bounds,
+    /// How long those who fill a link are not read.
+    pub patience: Duration,
+    /// Frames from all other nodes that this one has not yet taken, and their bytes.
+    pub inbox: Bounds,
 }
 
 /// How fast everything goes.
@@ -111,6 +126,7 @@ struct Inside {
     neighbours: Mutex<Vec<String>>,
     lifetimes: Lifetimes,
     pace: Pace,
+    bounds: AllBounds,
     seal: Seal,
     wire: supervisor::Wire,
     scripts: scripts::Scripts,
@@ -148,6 +164,7 @@ impl Redis {
             neighbours: Mutex::default(),
             lifetimes: settings.lifetimes,
             pace: settings.pace,
+            bounds: settings.bounds,
             seal: Seal::new(&settings.key),
             scripts: scripts::Scripts::new(),
             counters: Arc::default(),
@@ -194,7 +211,7 @@ impl Drop for Redis {
 impl Inside {
     fn start(self: &Arc<Self>) {
         let echo = probe::Echo::new();
-        let (inbox, ear, left) = inbox::open(self.counters.clone(), echo.clone());
+        let (inbox, ear, left) = inbox::open(self.bounds.inbox, self.counters.clone(), echo.clone());
         let channels = [keys::inbox(&self.me), keys::GONE.to_owned()];
         let inside = self.clone();
         self.spawn(async move {
@@ -324,6 +341,8 @@ impl Backplane for Redis {
             probe: Duration::from_micros(counted(&counters.probe)),
             rebuilds: counted(&counters.connects).saturating_sub(1),
             unsettled: self.0.backlog(),
+            unsettled_bytes: self.0.backlog_bytes(),
+            overflowed: counted(&counters.overflowed),
             retransmits: counted(&counters.repeated_frames),
             missed: counted(&counters.missed),
             rejected: counted(&counters.rejected),
@@ -376,6 +395,10 @@ impl Backplane for Redis {
 
     fn carry(&self, to: &NodeId, envelope: Envelope) -> Result<(), Undelivered> {
         self.0.carry(to, &envelope)
+    }
+
+    fn relief(&self, node: &NodeId) -> Option<Relief> {
+        self.0.relief(node)
     }
 
     fn take_back(&self, from: &NodeId) -> Vec<Envelope> {

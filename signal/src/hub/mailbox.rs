@@ -57,10 +57,10 @@ pub struct Read {
     pub elsewhere: bool,
 }
 
-/// How much may wait for one peer.
+/// How much may wait, or does.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Frames.
+    /// Messages.
     pub messages: usize,
     /// Their bytes.
     pub bytes: usize,

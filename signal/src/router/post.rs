@@ -12,6 +12,7 @@ use super::Router;
 use super::acceptance::Named;
 use super::receipts::GATHER;
 use super::ways::{Address, Found, Placed, Refused};
+use crate::backplane::pressure::Relief;
 use crate::backplane::{Delivery, DeliveryToAll, Envelope};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
@@ -24,7 +25,7 @@ use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undeli
 const LOOK_OUT_MORE: Duration = Duration::from_secs(2);
 
 impl Router {
-    /// Carries what `speaker` says.
+    /// Carries what `speaker` says. If the way that it goes is nearly full, says when more may be read.
     pub(super) fn tell(
         &self,
         dialect: &'static dyn Dialect,
@@ -33,10 +34,8 @@ impl Router {
         receipt: Receipt,
         name: Option<Arc<str>>,
         read: Instant,
-    ) {
-        let Some(frame) = dialect.encode(&Event::Told { from: &speaker.peer, to, kind, payload }) else {
-            return;
-        };
+    ) -> Option<Relief> {
+        let frame = dialect.encode(&Event::Told { from: &speaker.peer, to, kind, payload })?;
         let room = speaker.room.clone();
         let from = (receipt == Receipt::TellSender).then(|| speaker.peer.clone());
         let number = number(&speaker.peer, name.as_deref());
@@ -55,6 +54,37 @@ impl Router {
             let safe = self.acceptances.lock().expect(named.clone(), count);
             self.accept(safe.then_some(named));
         }
+        let relief = self.relief(&speaker.room, to)?;
+        self.metrics.held_up.inc();
+        Some(relief)
+    }
+
+    /// If the way to where a message goes is nearly full: when more of them may be read.
+    fn relief(&self, room: &RoomId, to: &To) -> Option<Relief> {
+        let nodes = match to {
+            To::Everyone => self.hub.lock().other_nodes(room),
+            To::Peer(peer) => self.node_of(&dialect::home_of(room, peer), peer).into_iter().collect(),
+        };
+        if nodes.is_empty() {
+            return None;
+        }
+        nodes.iter().find_map(|node| self.backplane.relief(node)).or_else(|| self.relief_of_the_ways())
+    }
+
+    /// The other node to which messages for `peer` go.
+    fn node_of(&self, room: &RoomId, peer: &PeerId) -> Option<NodeId> {
+        let place = self.hub.lock().find(room, peer);
+        match place {
+            Place::On(node) => Some(node),
+            Place::Unknown => self.ways.lock().leads_to(room, peer).cloned(),
+            Place::Here | Place::Nowhere => None,
+        }
+    }
+
+    fn relief_of_the_ways(&self) -> Option<Relief> {
+        let (now, relieved) = (chance::now(), self.relieved.clone().notified_owned());
+        let until = self.ways.lock().pressure(now).wait_until(self.rules.pressed_for, now)?;
+        Some(Box::pin(async move { drop(timeout_at(until.into(), relieved).await) }))
     }
 
     /// The speaker has said again what it has said before: it may not have heard that it was accepted.
@@ -246,13 +276,17 @@ impl Router {
 
     /// Other nodes say what became of letters of which this one keeps copies; `by`: they are there now.
     pub(super) fn accounted_for(&self, numbers: Vec<u64>, by: Option<&NodeId>) {
-        let safe = {
+        let (safe, has_room) = {
             let mut ways = self.ways.lock();
-            match by {
+            let safe = match by {
                 Some(node) => ways.held(node, numbers, chance::now()),
                 None => ways.settled(numbers, chance::now()),
-            }
+            };
+            (safe, ways.pressure(chance::now()).has_room())
         };
+        if has_room {
+            self.relieved.notify_waiters();
+        }
         self.one_has(safe);
         self.stir();
     }

@@ -13,16 +13,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::acceptance::Named;
+use crate::backplane::pressure::Pressure;
 use crate::backplane::{Backplane, Delivery, DeliveryToAll, Envelope};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
-use crate::hub::mailbox::{Letter, Mark};
+use crate::hub::mailbox::{Bounds, Letter, Mark};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
 
-/// Letters under way or waiting, at most; what is more is told at once.
-const MAX_LETTERS: usize = 200_000;
-/// Their bytes.
-const MAX_BYTES: usize = 128 << 20;
 /// How often a peer for which something waits is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often a name that nobody has is looked for, should nobody say that it is there.
@@ -67,6 +64,9 @@ pub(super) enum Placed {
 #[derive(Debug)]
 pub(super) struct Ways {
     me: NodeId,
+    /// Letters under way or waiting, at most; what is more is told at once.
+    bounds: Bounds,
+    pressure: Pressure,
     rooms: Map<RoomId, Map<PeerId, Way>>,
     copies: BTreeMap<u64, Kept>,
     /// The newest copy's number.
@@ -101,9 +101,10 @@ struct Kept {
 
 impl Ways {
     /// Nothing is under way.
-    pub(super) fn new(me: NodeId) -> Self {
+    pub(super) fn new(me: NodeId, bounds: Bounds) -> Self {
+        let pressure = Pressure::default();
         let (rooms, copies, sought) = (Map::default(), BTreeMap::new(), Map::default());
-        Self { me, rooms, copies, last: 0, letters: 0, bytes: 0, sought, words: Vec::new() }
+        Self { me, bounds, pressure, rooms, copies, last: 0, letters: 0, bytes: 0, sought, words: Vec::new() }
     }
 
     /// Letters under way or waiting.
@@ -111,9 +112,26 @@ impl Ways {
         self.letters
     }
 
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How full it is.
+    pub(super) fn pressure(&mut self, now: Instant) -> &Pressure {
+        let holds = Bounds { messages: self.letters, bytes: self.bytes };
+        self.pressure.update(holds, self.bounds, now);
+        &self.pressure
+    }
+
     /// Whether something older is under way to that peer, or waits for it.
     pub(super) fn lead_to(&self, room: &RoomId, peer: &PeerId) -> bool {
         self.way(room, peer).is_some()
+    }
+
+    /// The node to which all goes that is under way to that peer.
+    pub(super) fn leads_to(&self, room: &RoomId, peer: &PeerId) -> Option<&NodeId> {
+        self.way(room, peer).and_then(Way::leads)
     }
 
     /// Sends a letter to `node`, where its peer is believed to be; without one to where older ones went. It may have to
@@ -553,7 +571,7 @@ impl Ways {
     }
 
     fn have_room_for(&self, letters: usize, bytes: usize) -> bool {
-        self.letters + letters <= MAX_LETTERS && self.bytes + bytes <= MAX_BYTES
+        self.letters + letters <= self.bounds.messages && self.bytes + bytes <= self.bounds.bytes
     }
 
     fn count(&mut self, letter: &Letter) {

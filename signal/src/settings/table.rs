@@ -90,6 +90,15 @@ const TABLE: &[Setting] = &[
     row("mailbox.messages", "256", COUNT, "The most messages that wait for one peer."),
     row("mailbox.bytes", "1MiB", SIZE, "The most bytes that wait for one peer."),
 
+    row("links.messages", "20000", COUNT, "The most messages that are kept for one other node until it has acknowledged them. When three quarters of that wait, those who send them are not read for a while."),
+    row("links.bytes", "8MiB", SIZE, "The most bytes of them; likewise."),
+    row("links.patience", "3s", ANY_SPAN, "How long a client is not read, since too much waits on the way to where it sends. After that it is told what does not fit."),
+    row("links.inbox_frames", "4096", COUNT, "The most frames from other nodes that wait to be taken; what is more is dropped, and asked for again."),
+    row("links.inbox_bytes", "32MiB", SIZE, "The most bytes of them."),
+
+    row("unsettled.messages", "200000", COUNT, "The most messages to peers on other nodes of which a copy is kept until it has arrived, or that wait for one that is looked for."),
+    row("unsettled.bytes", "128MiB", SIZE, "The most bytes of them."),
+
     row("limits.connections", "100000", COUNT, "The most connections to this node."),
     row("limits.messages_per_second", "200", COUNT, "How many messages a client may send each second, on and on."),
     row("limits.message_burst", "1000", COUNT, "How many messages a client may send at once after a silence."),

@@ -85,6 +85,8 @@ fn the_table_and_the_struct_agree() {
         fields::<Peerjs>("peerjs"),
         fields::<Socket>("socket"),
         fields::<Mailbox>("mailbox"),
+        fields::<Links>("links"),
+        fields::<Unsettled>("unsettled"),
         fields::<Limits>("limits"),
     ];
     let names: BTreeSet<_> =

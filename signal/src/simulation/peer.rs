@@ -540,7 +540,7 @@ impl Socket<'_> {
             Word::Close => return Err(Goodbye::Closed),
             Word::Says(number, to) => return self.take(number, to).await,
         };
-        self.node.router.act(&Camus, &self.seated.speaker, command, now).await
+        self.node.router.act(&Camus, &self.seated.speaker, command, now).await.map(drop)
     }
 
     /// Of these, whom this node believes elsewhere than the directory does.
@@ -585,6 +585,6 @@ impl Socket<'_> {
         if acted.is_err() {
             stage.ledger.lock().was_refused(&from, number);
         }
-        acted
+        acted.map(drop)
     }
 }

@@ -22,6 +22,7 @@ use crate::backplane::{
     Backplane, Change, Creation, Departure, Entry, Envelope, Listing, Notice, Numbers, Refusal, Wait,
 };
 use crate::chance;
+use crate::hub::mailbox::Bounds;
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
 
@@ -31,6 +32,8 @@ const TERMS: Terms = Terms { lease: LEASE, fence: Duration::from_secs(7) };
 const REPEAT: Duration = Duration::from_millis(100);
 /// A closed link is forgotten after this time.
 const FORGET: Duration = Duration::from_secs(60);
+/// As many envelopes may wait for one node.
+const LINK: Bounds = Bounds { messages: 20_000, bytes: 8 << 20 };
 const FLUSH: Duration = Duration::from_secs(5);
 /// Connecting to Redis takes this time.
 const RECONNECT: Duration = Duration::from_millis(5);
@@ -523,7 +526,7 @@ impl Plane {
             return line.clone();
         }
         let stream = (self.streams.fetch_add(1, Ordering::Relaxed) + 1) << 32;
-        let link = Link::new(self.me.clone(), to.clone(), stream);
+        let link = Link::new(self.me.clone(), to.clone(), stream, LINK);
         let line = Arc::new(Line {
             link: Mutex::new(link),
             left: Mutex::default(),

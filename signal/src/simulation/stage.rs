@@ -35,6 +35,8 @@ const TERMS: Terms = Terms {
 };
 const MAILBOX: Bounds = Bounds { messages: 24, bytes: 1 << 20 };
 const ROSTERS: Pace = Pace { interval: Duration::from_millis(50), bytes_per_second: 1 << 20 };
+const UNSETTLED: Bounds = Bounds { messages: 200_000, bytes: 128 << 20 };
+const PRESSED_FOR: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_secs(1);
 
 /// When nothing more goes wrong, those who are away come back after this time,
@@ -101,6 +103,8 @@ fn rules() -> Rules {
         max_members: 100,
         mailbox: MAILBOX,
         terms: [(camus::NAME, TERMS)].into(),
+        unsettled: UNSETTLED,
+        pressed_for: PRESSED_FOR,
         rosters: ROSTERS,
         ice: Ice { stun: Vec::new(), turn: None },
     }

@@ -5,18 +5,20 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::{PeerId, RoomId};
 
+const BOUNDS: Bounds = Bounds { messages: 20_000, bytes: 8 << 20 };
+
 fn node(name: &str) -> NodeId {
     NodeId::new(name)
 }
 
 /// The end at `a` of a link to `b`.
 fn link() -> Link {
-    Link::new(node("a.1"), node("b.1"), 1 << 32)
+    Link::new(node("a.1"), node("b.1"), 1 << 32, BOUNDS)
 }
 
 /// The other end.
 fn other_end() -> Link {
-    Link::new(node("b.1"), node("a.1"), 1 << 32)
+    Link::new(node("b.1"), node("a.1"), 1 << 32, BOUNDS)
 }
 
 /// An envelope of which no other one is like.
@@ -82,7 +84,7 @@ fn a_frame_is_bounded_but_one_envelope_always_goes() {
 #[test]
 fn what_does_not_fit_is_refused_and_what_was_taken_stays() {
     let (mut a, mut b, now) = (link(), other_end(), Instant::now());
-    for n in 0..MAX_KEPT {
+    for n in 0..BOUNDS.messages {
         a.push(&numbered(n)).unwrap();
     }
     assert_eq!(a.push(&numbered(0)), Err(Undelivered::Full));
@@ -90,12 +92,12 @@ fn what_does_not_fit_is_refused_and_what_was_taken_stays() {
     assert_eq!(a.push(&numbered(0)), Err(Undelivered::Full), "until it is acknowledged");
     b.receive(arrives(&frame), now);
     answers(&mut b, &mut a, now);
-    assert_eq!(a.backlog(), MAX_KEPT - MAX_FRAME);
+    assert_eq!(a.backlog(), BOUNDS.messages - MAX_FRAME);
     a.push(&numbered(0)).unwrap();
 
     let mut a = link();
-    a.push(&large(MAX_KEPT_BYTES / 2)).unwrap();
-    assert_eq!(a.push(&large(MAX_KEPT_BYTES / 2)), Err(Undelivered::Full));
+    a.push(&large(BOUNDS.bytes / 2)).unwrap();
+    assert_eq!(a.push(&large(BOUNDS.bytes / 2)), Err(Undelivered::Full));
     a.push(&numbered(0)).unwrap();
 }
 
@@ -167,7 +169,7 @@ fn one_that_has_forgotten_what_it_had_is_sent_a_new_stream() {
     a.push(&numbered(1)).unwrap();
     b.receive(arrives(&published(&mut a, now)), now);
     answers(&mut b, &mut a, now);
-    let mut b = Link::new(node("b.1"), node("a.1"), 2 << 32);
+    let mut b = Link::new(node("b.1"), node("a.1"), 2 << 32, BOUNDS);
     a.push(&numbered(2)).unwrap();
     assert_eq!(b.receive(arrives(&published(&mut a, now)), now).envelopes, []);
     answers(&mut b, &mut a, now);
@@ -196,7 +198,7 @@ fn an_old_frame_that_turns_up_late_has_no_news() {
 fn a_later_stream_begins_anew_and_ends_the_one_before() {
     let now = Instant::now();
     let frame_of = |stream: u64| {
-        let mut link = Link::new(node("a.1"), node("b.1"), stream << 32);
+        let mut link = Link::new(node("a.1"), node("b.1"), stream << 32, BOUNDS);
         link.push(&numbered(7)).unwrap();
         link.next_frame(now).unwrap()
     };

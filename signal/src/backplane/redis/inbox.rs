@@ -13,12 +13,9 @@ use super::supervisor::Ear;
 use super::{Inside, keys};
 use crate::backplane::Notice;
 use crate::backplane::link::Batch;
+use crate::hub::mailbox::Bounds;
 use crate::message::NodeId;
 
-/// Frames that may wait for this node to take them.
-const MAX_FRAMES: usize = 4_096;
-/// Their bytes.
-const MAX_BYTES: usize = 32 << 20;
 /// Farewells that may wait to be taken.
 const MAX_LEAVING: usize = 4_096;
 
@@ -33,8 +30,12 @@ pub(super) struct Inbox {
 ///
 /// The ear lives in the connection, and the connection in [`Inside`]: it may not hold on to that, or a node would go on
 /// hearing after its end.
-pub(super) fn open(counters: Arc<Counters>, echo: Echo) -> (Inbox, Ear, mpsc::Receiver<NodeId>) {
-    let (sender, frames) = mpsc::channel(MAX_FRAMES);
+pub(super) fn open(
+    bounds: Bounds,
+    counters: Arc<Counters>,
+    echo: Echo,
+) -> (Inbox, Ear, mpsc::Receiver<NodeId>) {
+    let (sender, frames) = mpsc::channel(bounds.messages);
     let (left, leaving) = mpsc::channel(MAX_LEAVING);
     let bytes = Arc::new(AtomicUsize::new(0));
     let inbox = Inbox { frames, bytes: bytes.clone() };
@@ -52,7 +53,7 @@ pub(super) fn open(counters: Arc<Counters>, echo: Echo) -> (Inbox, Ear, mpsc::Re
             return;
         }
         let length = payload.len();
-        let fits = bytes.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES;
+        let fits = bytes.fetch_add(length, Ordering::Relaxed) + length <= bounds.bytes;
         if !fits || sender.try_send((connection, payload)).is_err() {
             bytes.fetch_sub(length, Ordering::Relaxed);
             add(&counters.overflowed, 1);

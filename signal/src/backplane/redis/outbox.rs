@@ -13,6 +13,7 @@ use super::counters::add;
 use super::supervisor::Backoff;
 use super::{Inside, keys};
 use crate::backplane::link::{Batch, Link, Received};
+use crate::backplane::pressure::Relief;
 use crate::backplane::{Envelope, Notice, Refusal};
 use crate::message::{NodeId, Undelivered};
 
@@ -28,6 +29,8 @@ pub(super) struct Line {
     left: Mutex<Vec<Envelope>>,
     /// There is something to say.
     stirred: Notify,
+    /// It may not be nearly full any more.
+    relieved: Arc<Notify>,
     /// It is to be looked whether the other node lives.
     doubted: AtomicBool,
 }
@@ -43,9 +46,18 @@ impl Line {
         let received = link.receive(batch, Instant::now());
         // One who was gone and speaks is there again, and is not to miss what is news from now on.
         link.reopen();
+        let has_room = link.pressure(Instant::now()).has_room();
         drop(link);
         self.stirred.notify_one();
+        if has_room {
+            self.relieved.notify_waiters();
+        }
         received
+    }
+
+    fn full_until(&self, patience: Duration) -> Option<Instant> {
+        let now = Instant::now();
+        self.link.lock().pressure(now).wait_until(patience, now)
     }
 
     /// The other node may be gone.
@@ -75,6 +87,19 @@ impl Inside {
     /// How many envelopes wait on all links, or are not acknowledged.
     pub(super) fn backlog(&self) -> usize {
         self.lines.lock().values().map(|line| line.backlog()).sum()
+    }
+
+    /// Their bytes.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        self.lines.lock().values().map(|line| line.link.lock().backlog_bytes()).sum()
+    }
+
+    pub(super) fn relief(&self, node: &NodeId) -> Option<Relief> {
+        let line = self.lines.lock().get(node).cloned()?;
+        // Listens before it looks, so that it cannot miss what happens in between.
+        let relieved = line.relieved.clone().notified_owned();
+        let until = line.full_until(self.bounds.patience)?;
+        Some(Box::pin(async move { drop(timeout_at(until.into(), relieved).await) }))
     }
 
     /// Makes up for what was not heard while there was no connection, after each new one, for ever.
@@ -116,11 +141,12 @@ impl Inside {
         if let Some(line) = lines.get(to) {
             return line.clone();
         }
-        let link = Link::new(self.me.clone(), to.clone(), self.next_stream());
+        let link = Link::new(self.me.clone(), to.clone(), self.next_stream(), self.bounds.link);
         let line = Arc::new(Line {
             link: Mutex::new(link),
             left: Mutex::default(),
             stirred: Notify::new(),
+            relieved: Arc::default(),
             doubted: AtomicBool::new(false),
         });
         lines.insert(to.clone(), line.clone());
@@ -202,6 +228,7 @@ impl Inside {
             let mut link = line.link.lock();
             line.left.lock().extend(link.close());
         }
+        line.relieved.notify_waiters();
         self.carried.notify_waiters();
         let _ = self.notices.send(Notice::Gone(to.clone())).await;
     }

@@ -27,9 +27,15 @@ const PACE: Pace = Pace {
     quiet: Duration::from_secs(2),
 };
 
+const BOUNDS: AllBounds = AllBounds {
+    link: Bounds { messages: 20_000, bytes: 8 << 20 },
+    patience: Duration::from_secs(2),
+    inbox: Bounds { messages: 4_096, bytes: 32 << 20 },
+};
+
 fn settings(url: String, name: &str) -> RedisSettings {
     let node = NodeId::new(format!("{name}.{:08x}", rand::random::<u32>()));
-    RedisSettings { url, node, address: None, key: [7; 32], lifetimes: LIFETIMES, pace: PACE }
+    RedisSettings { url, node, address: None, key: [7; 32], lifetimes: LIFETIMES, pace: PACE, bounds: BOUNDS }
 }
 
 async fn is_up(redis: &Redis) {

@@ -10,6 +10,8 @@ use crate::backplane::{Change, Departure, Entry, Listing, Numbers, Wait};
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, Frame};
 
+const BOUNDS: Bounds = Bounds { messages: 200_000, bytes: 128 << 20 };
+
 /// A backplane that carries by writing down. Nothing else is asked of it.
 #[derive(Default)]
 struct Wire {
@@ -132,7 +134,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let wire = Wire { me: Some(node("a")), ..Wire::default() };
-        Self { ways: Ways::new(node("a")), wire, now: Instant::now() }
+        Self { ways: Ways::new(node("a"), BOUNDS), wire, now: Instant::now() }
     }
 
     /// Alice says something to Bob, who is believed to be on `on`.

@@ -202,13 +202,51 @@ async fn what_was_held_up_for_longer_than_the_lease_changes_nothing() {
     assert_eq!((seen.version, claim_of(&seen, "alice")), (1, claim));
 }
 
+/// More than three quarters of what a link keeps.
+fn fills(a: &Peer, b: &Peer) {
+    for number in 0..=BOUNDS.link.messages * 3 / 4 {
+        a.says_number(b, number).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn those_who_fill_a_link_wait_until_it_is_half_empty() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    let to = b.redis.node().clone();
+    assert!(a.redis.relief(&to).is_none());
+    fills(&a, &b);
+    let relief = a.redis.relief(&to).expect("the link is nearly full");
+    let hears = async {
+        loop {
+            b.hears().await;
+        }
+    };
+    timeout(BOUNDS.patience, async { tokio::select!(() = relief => {}, () = hears => {}) })
+        .await
+        .expect("it moves, and there is room before their patience ends");
+    assert!(a.redis.backlog() <= BOUNDS.link.messages / 2, "{}", a.redis.backlog());
+    assert!(a.redis.relief(&to).is_none());
+}
+
+#[tokio::test]
+async fn those_who_fill_a_link_that_does_not_move_do_not_wait_for_long() {
+    let mut server = Server::start();
+    let (a, b) = (server.has("a").await, server.has("b").await);
+    server.kill();
+    fills(&a, &b);
+    let relief = a.redis.relief(b.redis.node()).expect("the link is nearly full");
+    timeout(DEADLINE, relief).await.expect("it is of no use to wait any longer");
+    assert!(a.redis.relief(b.redis.node()).is_none(), "what does not fit is told");
+}
+
 #[tokio::test]
 async fn what_waits_for_a_redis_that_is_away_is_bounded() {
     let mut server = Server::start();
     let (a, b) = (server.has("a").await, server.has("b").await);
     server.kill();
     let taken = (0..30_000).take_while(|n| a.says_number(&b, *n).is_ok()).count();
-    assert_eq!(taken, crate::backplane::link::MAX_KEPT);
+    assert_eq!(taken, BOUNDS.link.messages);
     assert_eq!(a.says_number(&b, 0), Err(Undelivered::Full));
     assert_eq!(a.redis.backlog(), taken);
 }

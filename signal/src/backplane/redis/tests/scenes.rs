@@ -106,7 +106,7 @@ async fn what_is_not_ours_is_counted_and_changes_nothing() {
     let to = b.redis.node().clone();
     let mut redis = server.connection().await;
     let forged = {
-        let mut link = Link::new(a.redis.node().clone(), to.clone(), 1);
+        let mut link = Link::new(a.redis.node().clone(), to.clone(), 1, BOUNDS.link);
         link.push(&numbered(66)).unwrap();
         link.next_frame(std::time::Instant::now()).unwrap()
     };
@@ -134,7 +134,7 @@ async fn a_frame_that_is_played_again_is_heard_once() {
     let server = Server::start();
     let (a, mut b) = (server.has("a").await, server.has("b").await);
     let mut redis = server.connection().await;
-    let mut link = Link::new(a.redis.node().clone(), b.redis.node().clone(), 1);
+    let mut link = Link::new(a.redis.node().clone(), b.redis.node().clone(), 1, BOUNDS.link);
     link.push(&numbered(1)).unwrap();
     let frame = Seal::new(&[7; 32]).close(&link.next_frame(std::time::Instant::now()).unwrap());
     for _ in 0..3 {
