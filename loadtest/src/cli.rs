@@ -11,6 +11,7 @@ use crate::machine;
 use crate::plan::{Churn, Joins, Plan, Speech, Traffic, Trust};
 use crate::schedule::CANDIDATE_BYTES;
 use crate::stamp::{MAX_BYTES, STAMP_BYTES};
+use crate::watch::Watch;
 
 /// Connections from one address, at most: a client's ports are some 28 000, and each join takes two for a moment.
 const PER_SOURCE: u32 = 20_000;
@@ -30,6 +31,10 @@ Examples:
 
   What an idle connection costs the process 4711:
       loadtest idle --peers 5000 --pid 4711
+
+  How busy two nodes and their Redis are with 10 000 messages a second, all of them across nodes:
+      loadtest --url http://127.0.0.1:8081 --url http://127.0.0.1:8082 --peers 400 --room 2 --rate 10000 \\
+          --pid 4711 --pid 4712 --redis redis://127.0.0.1:6379
 
   What the driver itself costs, and how late it is, against a server that does nothing:
       cargo run --release -p loadtest --example echo
@@ -117,6 +122,12 @@ struct Common {
     /// How long one handshake may take.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "How")]
     handshake_timeout: Duration,
+    /// A process on this machine: how busy it is while the peers talk, or come in; and its memory, if they are idle.
+    #[arg(long, value_name = "PID", help_heading = "Report")]
+    pid: Vec<u32>,
+    /// The nodes' Redis (redis://…): how busy it is.
+    #[arg(long, value_name = "URL", help_heading = "Report")]
+    redis: Option<String>,
     /// Write the report to this file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     json: Option<PathBuf>,
@@ -168,9 +179,6 @@ struct Idle {
     /// How long to stay.
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     length: Duration,
-    /// A process on this machine whose memory is looked at before and after.
-    #[arg(long, value_name = "PID")]
-    pid: Vec<u32>,
     #[command(flatten)]
     common: Common,
 }
@@ -255,8 +263,8 @@ pub struct Run {
     pub warm_up: Duration,
     /// Whether it is over once everybody has come in.
     pub only_joins: bool,
-    /// Processes whose memory is looked at.
-    pub pids: Vec<u32>,
+    /// Whom to watch meanwhile.
+    pub watch: Watch,
     /// Where to write the report.
     pub json: Option<PathBuf>,
     /// Where to draw it.
@@ -340,7 +348,7 @@ impl Common {
             processes,
             warm_up: Duration::ZERO,
             only_joins: false,
-            pids: Vec::new(),
+            watch: Watch { pids: self.pid, redis: self.redis },
             json: self.json,
             plot: self.plot,
         })
@@ -348,6 +356,11 @@ impl Common {
 }
 
 impl Run {
+    /// The processes whose memory is looked at: what connections cost is seen when nothing else happens.
+    pub fn weighed(&self) -> &[u32] {
+        if self.scenario == "idle" { &self.watch.pids } else { &[] }
+    }
+
     fn saying(mut self, traffic: Traffic, times: &Times) -> Self {
         self.warm_up = times.warm_up;
         self.plan.traffic = Some(traffic);
@@ -387,10 +400,9 @@ impl Calls {
 
 impl Idle {
     fn run(self) -> Result<Run, String> {
-        let Self { crowd: peers, length, pid, common } = self;
+        let Self { crowd: peers, length, common } = self;
         let mut run = common.run("idle", &peers)?;
         run.plan.length = length;
-        run.pids = pid;
         Ok(run.described(|plan| format!("{}, silent for {}", crowd(plan), span(length))))
     }
 }
@@ -419,7 +431,7 @@ impl Room {
             return Err(format!("--bytes {bytes}: {STAMP_BYTES} to {MAX_BYTES} are possible"));
         }
         let mut run = common.run("room", &Crowd { peers, room: peers })?;
-        // Each newcomer who asks makes everybody be told anew: in a large room that would be most of what is measured.
+        // What is measured is the speech: not the rosters, which a large room is told for a while after the last has come.
         run.plan.asks_for_roster = false;
         let traffic = Traffic { rate, speech: Speech::Address(bytes) };
         let said = format!("one says {rate} messages/s of {bytes} bytes to all for {}", span(times.length));

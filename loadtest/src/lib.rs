@@ -11,7 +11,8 @@
 //!    writes it into the [`ledger`] and sends it.
 //! 4. The peer that hears it finds the stamp, and writes into the ledger what arrived: both are on one [`floor`], so one
 //!    [`clock`] has seen the message go and come.
-//! 5. What each second [`measure`]d goes to [`run`], which shows [`progress`] and makes the [`report`].
+//! 5. What each second [`measure`]d goes to [`run`], which shows [`progress`], and makes the [`report`] of it and of how
+//!    busy those were whom it had to [`watch`].
 
 pub mod cli;
 pub mod clock;
@@ -29,4 +30,5 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod stamp;
+pub mod watch;
 pub mod worker;

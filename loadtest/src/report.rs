@@ -46,6 +46,8 @@ pub struct Report {
     pub joins: Joins,
     /// What connections cost processes that were watched.
     pub memory: Vec<Memory>,
+    /// How busy those were who were watched, while the peers talked; or came in, if that was all.
+    pub loads: Vec<Load>,
     /// Why connections ended that were not to end, and how often.
     pub lost_connections: BTreeMap<String, u64>,
     /// Why messages were refused, and how often.
@@ -125,6 +127,17 @@ pub struct Memory {
     pub before: u64,
     /// Bytes with all of them.
     pub with_all: u64,
+}
+
+/// How busy somebody was.
+#[derive(Clone, Debug, Serialize)]
+pub struct Load {
+    /// A process, or Redis.
+    pub who: String,
+    /// Processor time in seconds.
+    pub used: f64,
+    /// Processors kept busy.
+    pub processors: f64,
 }
 
 impl Report {

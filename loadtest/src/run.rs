@@ -9,8 +9,9 @@ use crate::ledger::Tally;
 use crate::machine;
 use crate::measure::Second;
 use crate::progress::Progress;
-use crate::report::{Driver, Joins, Latency, Line, Memory, Report, Row, Verdict};
-use crate::worker::{Done, Note, Order};
+use crate::report::{Driver, Joins, Latency, Line, Load, Memory, Report, Row, Verdict};
+use crate::watch::CannotWatch;
+use crate::worker::{COUNTDOWN, Done, Note, Order};
 
 /// Memory counts as settled when it changed by less than this in a second.
 const SETTLED: u64 = 64 * 1024;
@@ -36,6 +37,9 @@ pub enum CannotRun {
     /// There is no other process.
     #[error("a process of the driver cannot be started: {0}")]
     NoProcess(std::io::Error),
+    /// Somebody is not there to be watched.
+    #[error(transparent)]
+    Watch(#[from] CannotWatch),
     /// A process is not there to be looked at.
     #[error("--pid {pid}: {why}")]
     Memory {
@@ -62,7 +66,8 @@ struct Gathered {
 
 /// Runs it, and reports.
 pub async fn run(run: &Run) -> Result<Report, CannotRun> {
-    let before = resident(&run.pids)?;
+    let weighed = run.weighed();
+    let before = resident(weighed)?;
     let mut crew = Crew::start(run.plan.divided(run.processes)).map_err(CannotRun::NoProcess)?;
     let mut progress = Progress::new();
     let mut gathered = Gathered {
@@ -76,20 +81,22 @@ pub async fn run(run: &Run) -> Result<Report, CannotRun> {
     };
     let told = conduct(run, &mut crew, &mut gathered, &mut progress).await;
     progress.end();
-    let with_all = told?;
-    let memory = run.pids.iter().zip(before.iter().zip(&with_all));
+    let (with_all, loads) = told?;
+    let memory = weighed.iter().zip(before.iter().zip(&with_all));
     let memory =
         memory.map(|(pid, (before, with_all))| Memory { pid: *pid, before: *before, with_all: *with_all });
-    Ok(report(run, crew.size(), gathered, memory.collect()))
+    Ok(report(run, crew.size(), gathered, memory.collect(), loads))
 }
 
-/// Lets everybody in, has them talk, and waits for the end; the memory of those who are watched once all were seated.
+/// Lets everybody in, has them talk, and waits for the end. Of those who are watched: the memory once all were seated, and
+/// how busy they were.
 async fn conduct(
     run: &Run,
     crew: &mut Crew,
     gathered: &mut Gathered,
     progress: &mut Progress,
-) -> Result<Vec<u64>, CannotRun> {
+) -> Result<(Vec<u64>, Vec<Load>), CannotRun> {
+    let mut before = run.watch.read().await?;
     let began = Instant::now();
     while gathered.seated_workers < crew.size() {
         tokio::select! {
@@ -101,15 +108,23 @@ async fn conduct(
     if gathered.happenings.outside > 0 && !run.only_joins {
         return Err(gathered.not_in(run));
     }
-    let with_all = settled(&run.pids).await?;
+    let mut loads = None;
+    if run.only_joins {
+        loads = Some(run.watch.read().await?.since(&before));
+    }
+    let with_all = settled(run.weighed()).await?;
+    before = run.watch.read().await?;
     crew.tell(if run.only_joins { Order::Stop } else { Order::Talk });
+    let talk_ends = tokio::time::sleep(COUNTDOWN + run.plan.length);
+    tokio::pin!(talk_ends);
     while gathered.done.len() < crew.size() {
         tokio::select! {
+            () = &mut talk_ends, if loads.is_none() => loads = Some(run.watch.read().await?.since(&before)),
             note = crew.note() => gathered.take(run, note, progress)?,
             _ = tokio::signal::ctrl_c() => crew.tell(Order::Stop),
         }
     }
-    Ok(with_all)
+    Ok((with_all, loads.unwrap_or_default()))
 }
 
 fn resident(pids: &[u32]) -> Result<Vec<u64>, CannotRun> {
@@ -176,7 +191,7 @@ fn line(times: &crate::measure::Times) -> Line {
     Line { figures: times.figures(), curve: times.curve() }
 }
 
-fn report(run: &Run, processes: usize, gathered: Gathered, memory: Vec<Memory>) -> Report {
+fn report(run: &Run, processes: usize, gathered: Gathered, memory: Vec<Memory>, loads: Vec<Load>) -> Report {
     // What is measured begins with a whole second.
     let warm_up = run.warm_up.as_millis().div_ceil(1000) as usize;
     let mut measured = Second::default();
@@ -229,6 +244,7 @@ fn report(run: &Run, processes: usize, gathered: Gathered, memory: Vec<Memory>) 
             cpu_micros: micros_for(cpu_joining, seated).unwrap_or_default(),
         },
         memory,
+        loads,
         lost_connections: happenings.lost_connections,
         complaints: happenings.complaints,
         came_back: happenings.came_back,

@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::plan::Plan;
 
 /// From the word to talk until the first message: every peer has turned to it by then.
-const COUNTDOWN: Duration = Duration::from_millis(200);
+pub const COUNTDOWN: Duration = Duration::from_millis(200);
 /// A message that comes twice may do so after all is accounted for.
 const AFTERMATH: Duration = Duration::from_millis(500);
 /// How long everybody has to go home.

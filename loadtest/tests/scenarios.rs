@@ -32,7 +32,8 @@ fn calls_over_two_nodes_are_measured_apart() {
     let node =
         |name| Server::node(&[("REDIS__URL", &redis.url), ("SESSION__SECRET", secret), ("NODE__NAME", name)]);
     let (left, right) = (node("left"), node("right"));
-    let shown = loadtest("nodes", "--peers 8 --room 4 --rate 400 --for 2s --warm-up 0s", &[&left, &right]);
+    let arguments = format!("--peers 8 --room 4 --rate 400 --for 2s --warm-up 0s --redis {}", redis.url);
+    let shown = loadtest("nodes", &arguments, &[&left, &right]);
     assert_eq!((shown.code, shown.count("received"), shown.wrong()), (0, 800, vec![]), "{shown}");
     let nodes: Vec<_> = shown.report["nodes"].as_array().unwrap().iter().map(ToString::to_string).collect();
     assert!(nodes[0].contains("left") && nodes[1].contains("right"), "{nodes:?}");
@@ -40,7 +41,7 @@ fn calls_over_two_nodes_are_measured_apart() {
     // In a room of four, with two on each node, each has one beside it and two elsewhere.
     assert_eq!(of("same_node") + of("across_nodes"), 800);
     assert!((230..=300).contains(&of("same_node")), "{}", of("same_node"));
-    assert!(shown.table.contains("across nodes"), "{shown}");
+    assert!(shown.table.contains("across nodes") && shown.table.contains("Redis: 0."), "{shown}");
 }
 
 #[test]
@@ -70,10 +71,12 @@ fn idle_connections_are_weighed() {
 #[test]
 fn a_storm_is_timed_from_connecting_to_being_seated() {
     let node = Server::node(&[]);
-    let shown = loadtest("storm", "storm --peers 200 --rate 200", &[&node]);
+    let arguments = format!("storm --peers 200 --rate 200 --pid {}", node.pid());
+    let shown = loadtest("storm", &arguments, &[&node]);
     assert_eq!((shown.code, shown.report["joins"]["time"]["count"].as_u64()), (0, Some(200)), "{shown}");
     assert!(shown.report["joins"]["took"].as_f64().unwrap() > 0.9, "{shown}");
-    assert!(shown.table.contains("until seated"), "{shown}");
+    assert!(shown.table.contains("until seated") && shown.table.contains("µs for each join"), "{shown}");
+    assert!(shown.report["loads"][0]["used"].as_f64().unwrap() > 0.0, "{shown}");
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub fn page(report: &Report) -> Result<String, minijinja::Error> {
         driver => table::driver_words(report),
         joins => table::joins_words(report),
         memory => table::memory_words(report),
+        loads => table::load_words(report),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Line, Report};
+use super::{Line, Load, Report};
 use crate::measure::Figures;
 
 /// A number in groups of three digits.
@@ -127,6 +127,19 @@ pub fn memory_words(report: &Report) -> Option<String> {
     Some(format!("{:.1} kB per connection: {}", bytes / 1000.0, each.collect::<Vec<_>>().join(", ")))
 }
 
+/// How busy those were who were watched, a sentence each.
+pub fn load_words(report: &Report) -> Vec<String> {
+    let (count, what) = match report.ledger.sent {
+        0 => (report.joins.seated, "join"),
+        sent => (sent, "message"),
+    };
+    let words = |load: &Load| {
+        let micros = load.used * 1e6 / count.max(1) as f64;
+        format!("{}: {:.3} processors, {micros:.2} µs for each {what}", load.who, load.processors)
+    };
+    report.loads.iter().map(words).collect()
+}
+
 /// Where it was, in a sentence.
 pub fn place_words(report: &Report) -> String {
     let nodes = match report.nodes.as_slice() {
@@ -174,6 +187,9 @@ fn draw(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "  {:<14}{}", "joins", joins_words(report))?;
     if let Some(words) = memory_words(report) {
         writeln!(out, "  {:<14}{words}", "memory")?;
+    }
+    for words in load_words(report) {
+        writeln!(out, "  {:<14}{words}", "busy")?;
     }
     if report.came_back > 0 {
         writeln!(out, "  {:<14}{} times", "came back", grouped(report.came_back))?;
