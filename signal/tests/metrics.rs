@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Browser, House, Node, PLAIN, PeerJs, ROOM, Settings, scenes};
+use common::{Browser, House, Node, PLAIN, PeerJs, ROOM, SERVER, Settings, scenes};
 use serde_json::json;
 
 const WITH_TURN: Settings<'_> = &[
@@ -48,6 +48,11 @@ async fn every_number_moves_when_what_it_counts_happens(house: &mut House) {
         is_more(hers, &[&name]).await;
         is_more(his, &[&name]).await;
     }
+
+    for name in ["Ada", "Grace", "Joan"] {
+        alice.says(SERVER, "profile", json!({ "username": name })).await;
+    }
+    is_more(hers, &["signal_rosters_held_total"]).await;
 
     alice.asks("get-ice-servers").await;
     alice.hears("ice-servers").await;

@@ -8,5 +8,7 @@ local version, time = next_version(), now()
 redis.call('HDEL', members, peer)
 redis.call('ZREMRANGEBYSCORE', gone, '-inf', time)
 if ARGV[3] ~= '0' then redis.call('ZADD', gone, time + ARGV[3], peer) end
+-- Of those who have left, so many are remembered; then those who left longest ago may come back.
+redis.call('ZREMRANGEBYRANK', gone, 0, -10001)
 if redis.call('HLEN', members) == 0 then ends_after(ARGV[4]) end
 return {'left', version, m.node, m.hold}
