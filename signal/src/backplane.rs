@@ -346,7 +346,7 @@ pub trait Backplane: Send + Sync + 'static {
     /// `lasts` is told that this node has looked out for somebody ([`Snapshot::awaited_by`]).
     fn look_out<'a>(&'a self, room: &'a RoomId, lasts: Duration) -> Wait<'a, Option<Snapshot>>;
 
-    /// Everybody who is in any room of `dialect`.
+    /// Everybody who is in any room of `dialect`, each once, in order of their names.
     fn peers<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<PeerId>>;
 
     /// The rooms of `dialect` that are listed for everybody, by title; [`MAX_LISTED`] at most.

@@ -295,7 +295,10 @@ impl Backplane for Memory {
     fn peers<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<PeerId>> {
         let shared = self.bus.shared.lock();
         let rooms = shared.rooms.iter().filter(|(room, _)| room.dialect() == dialect);
-        done(Ok(rooms.flat_map(|(_, kept)| kept.members.keys().cloned()).collect()))
+        let mut peers: Vec<_> = rooms.flat_map(|(_, kept)| kept.members.keys().cloned()).collect();
+        peers.sort();
+        peers.dedup();
+        done(Ok(peers))
     }
 
     fn public_rooms<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<Listing>> {
