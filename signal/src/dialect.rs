@@ -62,6 +62,9 @@ pub struct Customs {
     pub announces_session: bool,
     /// Where a peer's name is its own.
     pub names: Names,
+    /// Whether a message that comes twice does harm: then a client is asked at once for the receipt of each, so that there is
+    /// hardly a moment in which it is not known whether one has arrived.
+    pub hurries_receipts: bool,
 }
 
 /// Where a peer's name is its own.

@@ -198,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Writes what was taken out of the mailbox, `count` letters so far: many frames, one flush.
     async fn write(&mut self, count: u64) -> Result<(), Goodbye> {
-        let ask = self.receipt.asked.is_none() && count >= self.receipt.confirmed + RECEIPT_FOR;
+        let ask = self.receipt.asked.is_none() && self.is_due_at_once(count);
         let (stream, batch, peer) = (&mut self.stream, &self.batch, &self.seated.speaker.peer);
         let dialect = self.dialect;
         let written = async {
@@ -241,11 +241,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.set_alarm();
     }
 
+    /// Whether a receipt for `written` letters is not to wait.
+    fn is_due_at_once(&self, written: u64) -> bool {
+        let few = if self.dialect.customs().hurries_receipts { 1 } else { RECEIPT_FOR };
+        written >= self.receipt.confirmed + few
+    }
+
     fn ask_for_receipt_in_time(&mut self, now: Instant) {
         let Receipt { written, asked, confirmed, ask_at } = self.receipt;
         if written > confirmed && asked.is_none() && ask_at.is_none() {
-            let many = written >= confirmed + RECEIPT_FOR;
-            self.receipt.ask_at = Some(if many { now } else { now + self.manners.receipt_after });
+            let at_once = self.is_due_at_once(written);
+            self.receipt.ask_at = Some(if at_once { now } else { now + self.manners.receipt_after });
             self.set_alarm();
         }
     }

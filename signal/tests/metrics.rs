@@ -108,7 +108,7 @@ async fn the_same_numbers_move_for_peerjs_clients(house: &mut House) {
 
     alice.tells("nobody", "OFFER", json!(1)).await;
     alice.hears(r#"{"type":"EXPIRE","src":"nobody","dst":"alice"}"#).await;
-    is_more(hers, &["signal_undeliverable_total{reason=\"absent\"}"]).await;
+    is_more(hers, &["signal_undeliverable_total{reason=\"expired\"}"]).await;
     let mut eve = PeerJs::asks(&house.browser("Bob"), "alice", "another").await;
     eve.is_refused(r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#).await;
     is_more(his, &["signal_goodbyes_total{reason=\"not_seated\"}"]).await;

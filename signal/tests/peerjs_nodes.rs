@@ -51,6 +51,8 @@ async fn who_has_lost_its_node_comes_back_through_another_at_once(house: &mut Ho
     let mut bob = PeerJs::of(house, "Bob").await;
     bob.tells("alice", "OFFER", json!(1)).await;
     alice.hears(&offer("bob", "alice", 1)).await;
+    // Until her node has told his that it has arrived, it would go to her once more.
+    alice.hears_nothing_for(Duration::from_millis(300)).await;
     house.loses_the_node_of("Alice");
     let killed = Instant::now();
     PeerJs::asks(&house.browser("Bob"), "alice", "another").await.is_refused(TAKEN).await;

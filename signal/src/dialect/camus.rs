@@ -32,6 +32,7 @@ static CUSTOMS: Customs = Customs {
     listed_by_first_message: true,
     announces_session: false,
     names: Names::OfRoom,
+    hurries_receipts: false,
 };
 
 /// The room of this slug; `None` if no room can have it: a slug is 1 to 64 of `a-z`, `0-9` and `-`.

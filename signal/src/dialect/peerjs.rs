@@ -23,6 +23,8 @@ static CUSTOMS: Customs = Customs {
     listed_by_first_message: false,
     names: Names::OfCluster,
     announces_session: false,
+    // A client ends a call for which it gets a second offer.
+    hurries_receipts: true,
 };
 
 /// A frame from a client. What it says of its `src` is not read: the server knows who it is.
