@@ -24,6 +24,9 @@ scenes!(both, PLAIN;
     what_is_sent_while_a_name_moves_is_not_lost,
 );
 scenes!(both, SHORT; each_sender_is_told_once_that_nobody_came);
+scenes!(both, SMALL; so_much_waits_for_a_name_and_no_more);
+
+const SMALL: Settings<'_> = &[("MAILBOX__MESSAGES", "5")];
 
 fn offer(src: &str, dst: &str, payload: impl std::fmt::Display) -> String {
     format!(r#"{{"type":"OFFER","src":"{src}","dst":"{dst}","payload":{payload}}}"#)
@@ -123,6 +126,20 @@ async fn each_sender_is_told_once_that_nobody_came(house: &mut House) {
     bob.has_heard_nothing("bob").await;
     let reason = "signal_undeliverable_total{reason=\"expired\"}";
     house.node_of("Alice").counts(reason, |count| count >= 2.0).await;
+}
+
+async fn so_much_waits_for_a_name_and_no_more(house: &mut House) {
+    let mut alice = PeerJs::of(house, "Alice").await;
+    for n in 0..6 {
+        alice.tells("bob", "OFFER", json!(n)).await;
+    }
+    alice.hears(&expire("bob", "alice")).await;
+    let mut bob = PeerJs::of(house, "Bob").await;
+    for n in 0..5 {
+        bob.hears(&offer("alice", "bob", n)).await;
+    }
+    bob.has_heard_nothing("bob").await;
+    alice.has_heard_nothing("alice").await;
 }
 
 async fn nobody_hears_of_a_socket_that_drops(house: &mut House) {

@@ -17,7 +17,7 @@ use crate::backplane::{Delivery, DeliveryToAll, Envelope};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
 use crate::dialect::{self, Dialect};
-use crate::hub::mailbox::{Left, Letter, Mark, Read};
+use crate::hub::mailbox::{Bounds, Left, Letter, Mark, Read};
 use crate::hub::{Place, Put};
 use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
 
@@ -181,12 +181,18 @@ impl Router {
     }
 
     fn send(&self, node: Option<&NodeId>, delivery: Delivery) {
+        if node.is_none() && self.too_much_waits(&delivery) {
+            return self.refuse(vec![(delivery, Undelivered::Full)]);
+        }
         let sent = self.ways.lock().send(node, delivery, chance::now(), &*self.backplane);
         self.refuse(sent.err().into_iter().collect());
         self.stir();
     }
 
     fn wait(&self, delivery: Delivery) {
+        if self.too_much_waits(&delivery) {
+            return self.refuse(vec![(delivery, Undelivered::Full)]);
+        }
         let now = chance::now();
         let waits = self.ways.lock().wait(delivery, now, now);
         self.refuse(waits.err().into_iter().collect());
@@ -377,6 +383,16 @@ impl Router {
     /// How long a message for somebody in `room` waits if nobody is there.
     fn wait_for_name(&self, room: &RoomId) -> Duration {
         self.rules.terms.get(room.dialect()).map_or(Duration::ZERO, |terms| terms.wait_for_name)
+    }
+
+    /// Whether as much waits for a name already as whoever gets it could be given. Anybody may write to any name.
+    fn too_much_waits(&self, delivery: &Delivery) -> bool {
+        let Bounds { messages, bytes } = self.rules.mailbox;
+        if self.wait_for_name(&delivery.room).is_zero() {
+            return false;
+        }
+        let (letters, size) = self.ways.lock().waiting(&delivery.room, &delivery.to);
+        letters >= messages || size + delivery.letter.frame.len() > bytes
     }
 
     /// Somebody is there for whom messages may be waiting.

@@ -134,6 +134,13 @@ impl Ways {
         self.way(room, peer).and_then(Way::leads)
     }
 
+    /// How many letters wait for that peer, and their bytes.
+    pub(super) fn waiting(&self, room: &RoomId, peer: &PeerId) -> (usize, usize) {
+        let waiting = self.way(room, peer).map(|way| &way.waiting);
+        let bytes = waiting.into_iter().flatten().map(|delivery| delivery.letter.frame.len()).sum();
+        (waiting.map_or(0, VecDeque::len), bytes)
+    }
+
     /// Sends a letter to `node`, where its peer is believed to be; without one to where older ones went. It may have to
     /// wait. Gives it back if there is too much already.
     pub(super) fn send(
