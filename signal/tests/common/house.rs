@@ -485,7 +485,8 @@ impl Redis {
         let mut own = vec!["--bind", "127.0.0.1", "--port", &port_option];
         if !options.contains(&"--sentinel") {
             own.extend(["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]);
-            own.extend(["--repl-diskless-sync-delay", "0"]);
+            // A replica that writes nothing to disk either.
+            own.extend(["--repl-diskless-sync-delay", "0", "--repl-diskless-load", "swapdb"]);
         }
         command.args(options).args(own);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
