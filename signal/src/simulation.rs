@@ -26,7 +26,6 @@ use std::thread;
 use ledger::{Fault, Rule};
 use schedule::Schedule;
 use shrink::{shrink, tell};
-use stage::play;
 
 use crate::breakage::{Breakage, breaking};
 
@@ -77,7 +76,7 @@ fn look_at_all(seeds: Range<u64>, once: bool, look: impl Fn(u64) -> Vec<Fault> +
 }
 
 fn faults_of(seed: u64) -> Vec<Fault> {
-    play(&Schedule::of(seed), false).faults
+    known::faults_of(&Schedule::of(seed))
 }
 
 /// The story of a failing seed, as short as it can be.

@@ -1,18 +1,59 @@
 //! What is known not to be kept yet, each with a sentence. To be emptied.
 
-use super::ledger::Said;
-use super::peer::Peer;
-use crate::message::PeerId;
+use std::time::Duration;
 
-/// Whether it is known why this message got lost.
-pub(super) fn excuses(peers: &[Peer], said: &Said, to: &PeerId) -> bool {
-    was_written_to_nobody(peers, said, to) || was_written_to_nobody(peers, said, &said.from)
+use super::ledger::{Fault, Rule};
+use super::schedule::{Event, Schedule};
+use super::stage::play;
+use super::world::LEASE;
+
+/// A promise that is not kept yet, in schedules of a certain kind.
+struct Known {
+    /// What happens.
+    #[expect(dead_code, reason = "for whoever reads this list")]
+    sentence: &'static str,
+    rules: &'static [Rule],
+    is_in: fn(&Schedule) -> bool,
 }
 
-/// What a node has written to a client that was gone already, or held in its memory when it crashed, is lost.
-fn was_written_to_nobody(peers: &[Peer], said: &Said, to: &PeerId) -> bool {
-    let receiver = peers.iter().find(|peer| peer.id == *to);
-    receiver.is_some_and(|receiver| {
-        receiver.cut.iter().any(|cut| *cut >= said.at.saturating_sub(super::stage::GRACE))
-    })
+const KNOWN: &[Known] = &[Known {
+    sentence: "Versions and claims begin anew when Redis has lost everything: a node that was stopped, cut off or badly \
+               connected around that time compares those of before with those of after, and may believe the wrong ones",
+    rules: &[
+        Rule::NothingLost,
+        Rule::NobodyGone,
+        Rule::NoGhosts,
+        Rule::RostersAgree,
+        Rule::OneSeat,
+        Rule::AsBefore,
+        Rule::NothingLeftBehind,
+    ],
+    is_in: loses_everything_in_a_bad_moment,
+}];
+
+/// What is wrong with a schedule, beyond what is known.
+pub(super) fn faults_of(schedule: &Schedule) -> Vec<Fault> {
+    let mut faults = play(schedule, false).faults;
+    let is_known = |fault: &Fault| {
+        KNOWN.iter().any(|known| known.rules.contains(&fault.rule) && (known.is_in)(schedule))
+    };
+    faults.retain(|fault| !is_known(fault));
+    faults
+}
+
+/// Whether Redis loses everything within a lease of another fault that keeps a node from hearing of it.
+fn loses_everything_in_a_bad_moment(schedule: &Schedule) -> bool {
+    let times = |is_it: fn(&Event) -> Option<Duration>| {
+        schedule.events.iter().filter_map(move |(at, event)| is_it(event).map(|lasts| (*at, *at + lasts)))
+    };
+    let lost = times(|event| matches!(event, Event::RedisLosesEverything).then_some(Duration::ZERO));
+    let bad = |event: &Event| match event {
+        Event::Freezes { lasts, .. }
+        | Event::IsCutOff { lasts, .. }
+        | Event::RedisIsAway { lasts }
+        | Event::Weather { lasts, .. } => Some(*lasts),
+        _ => None,
+    };
+    let bad: Vec<_> = times(bad).collect();
+    lost.into_iter().any(|(at, _)| bad.iter().any(|(from, to)| *from <= at + LEASE && at <= *to + LEASE))
 }

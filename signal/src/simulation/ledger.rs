@@ -116,16 +116,11 @@ impl Ledger {
     }
 
     /// Whether every message is accounted for. `hopeless`: those who cannot be told anything any more.
-    pub(super) fn settle(
-        &mut self,
-        hopeless: &BTreeSet<PeerId>,
-        misjudged: &[Duration],
-        excused: impl Fn(&Said, &PeerId) -> bool,
-    ) {
+    pub(super) fn settle(&mut self, hopeless: &BTreeSet<PeerId>, misjudged: &[Duration]) {
         let mut faults = Vec::new();
         for said in &self.said {
             for to in said.to.iter().filter(|to| **to != said.from) {
-                if !self.is_accounted_for(said, to, hopeless) && !excused(said, to) {
+                if !self.is_accounted_for(said, to, hopeless) {
                     let Said { from, number, at, .. } = said;
                     let what = format!(
                         "{to} never heard #{number}, which {from} said at {at:?}, and {from} was not told"

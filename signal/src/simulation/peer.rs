@@ -57,8 +57,6 @@ pub(super) struct Peer {
     said: u64,
     /// Who is there, as it was shown last.
     pub(super) roster: BTreeSet<PeerId>,
-    /// When a connection of it ended without having been read to its end.
-    pub(super) cut: Vec<Duration>,
 }
 
 /// A client's end of a connection.
@@ -118,7 +116,6 @@ impl Peer {
             slow_until: Duration::ZERO,
             said: 0,
             roster: BTreeSet::new(),
-            cut: Vec::new(),
         }
     }
 
@@ -140,9 +137,8 @@ impl Peer {
         self.connections.iter_mut().find(|connection| connection.number == number)
     }
 
-    fn hangs_up(&mut self, now: Duration) {
+    fn hangs_up(&mut self) {
         self.wants = false;
-        self.cut.push(now);
         self.lost.append(&mut self.connections);
         // What is being attempted is not waited for.
         self.attempt += 1;
@@ -201,11 +197,11 @@ impl Stage {
         for connection in &peers[peer].connections {
             let _ = connection.words.send(Word::Close);
         }
-        peers[peer].hangs_up(self.world.now());
+        peers[peer].hangs_up();
     }
 
     pub(super) fn vanishes(&self, peer: usize) {
-        self.peers.lock()[peer].hangs_up(self.world.now());
+        self.peers.lock()[peer].hangs_up();
     }
 
     pub(super) fn leaves(&self, peer: usize) {
@@ -218,7 +214,6 @@ impl Stage {
 
     /// A node has crashed: its clients notice.
     pub(super) fn connections_break(self: &Arc<Self>, node: &NodeId) {
-        let now = self.world.now();
         let places = 0..self.peers.lock().len();
         for place in places {
             let broken = {
@@ -227,9 +222,6 @@ impl Stage {
                 let before = peer.connections.len();
                 peer.connections.retain(|connection| connection.node != *node);
                 let broken = peer.connections.len() < before;
-                if broken {
-                    peer.cut.push(now);
-                }
                 broken && peer.connections.is_empty() && peer.wants
             };
             if broken {

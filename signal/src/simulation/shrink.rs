@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::known::faults_of;
 use super::ledger::Rule;
 use super::schedule::Schedule;
 use super::stage::play;
@@ -36,7 +37,7 @@ fn without(schedule: &Schedule, at: usize, size: usize) -> Schedule {
 }
 
 fn breaks(schedule: &Schedule, rule: Rule) -> bool {
-    play(schedule, false).faults.iter().any(|fault| fault.rule == rule)
+    faults_of(schedule).iter().any(|fault| fault.rule == rule)
 }
 
 /// What happens in a schedule, a line each, and at the end what should not have.

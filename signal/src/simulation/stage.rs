@@ -237,7 +237,7 @@ impl Stage {
         }
         let hopeless = peers.iter().filter(|peer| !peer.is_connected()).map(|peer| peer.id.clone()).collect();
         let misjudged = self.world.misjudged.lock();
-        ledger.settle(&hopeless, &misjudged, |said, to| super::known::excuses(&peers, said, to));
+        ledger.settle(&hopeless, &misjudged);
     }
 }
 
