@@ -56,7 +56,7 @@ fn look_at_all(seeds: Range<u64>, once: bool, look: impl Fn(u64) -> Vec<Fault> +
             if seed >= seeds.end {
                 return faults;
             }
-            if seed % TELL_EVERY == 0 && seed > seeds.start {
+            if seed.is_multiple_of(TELL_EVERY) && seed > seeds.start {
                 println!("{} of {} schedules", seed - seeds.start, seeds.end - seeds.start);
             }
             let found = look(seed);

@@ -365,7 +365,7 @@ impl Plane {
         let (known, epoch) = self.ask(move |facts, _| (facts.nodes.contains(&me), facts.epoch)).await?;
         if registration.epoch.is_some() && epoch != registration.epoch {
             registration.forgotten = true;
-            self.ask(|facts, now| facts.is_lost(now)).await?;
+            self.ask(Facts::is_lost).await?;
         }
         registration.forgotten |= registration.epoch.is_some() && !known;
         if registration.epoch.is_none() || registration.forgotten {
@@ -378,7 +378,7 @@ impl Plane {
         loop {
             let (me, begins) = (self.me.clone(), registration.life.is_none());
             let life =
-                registration.life.unwrap_or_else(|| self.world.chance("lives", |chance| chance.random()));
+                registration.life.unwrap_or_else(|| self.world.chance("lives", RngExt::random));
             match self.ask(move |facts, now| facts.beat(&me, (life, begins), now)).await? {
                 Beat::Alive(end) => {
                     registration.life = Some(life);

@@ -281,7 +281,7 @@ impl Look<'_> {
                 }
                 (Some(_), Some(_)) => {}
                 (None, Some(_)) if peer.left => {
-                    ledger.fails(Rule::NoGhosts, format!("{id} has left and is there"))
+                    ledger.fails(Rule::NoGhosts, format!("{id} has left and is there"));
                 }
                 (None, Some(member)) if peer.away_for(now) > 2 * GRACE => {
                     let away = peer.away_for(now);
