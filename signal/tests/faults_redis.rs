@@ -44,6 +44,7 @@ scenes!(bad_lines, QUICK;
     a_node_whose_redis_is_not_there_yet_is_alive_and_not_ready,
     a_node_that_is_cut_off_serves_its_own_and_takes_nobody_new,
     nodes_that_are_all_cut_off_go_on_by_themselves,
+    one_whose_place_was_taken_meanwhile_is_told_and_sent_away,
 );
 
 /// They talk for `span`, all of it is heard, and they are where they were.
@@ -371,4 +372,33 @@ async fn what_is_not_ours_in_an_inbox_is_counted_and_changes_nothing(house: &mut
     house.node_of("Bob").counts("signal_link_rejected_total", |rejected| rejected == 4.0).await;
     assert_eq!(house.asks_redis::<u64>(&version).await, before);
     Box::pin(nothing_shows(house, alice, bob, Ledger::default())).await;
+}
+
+/// Redis has lost everything, and by the time that Bob's node can write him again the room for two has two others.
+async fn one_whose_place_was_taken_meanwhile_is_told_and_sent_away(house: &mut House) {
+    house.browser("Alice").makes_room(json!({ "name": "capsule", "guest_limit": 2 })).await;
+    let mut alice = house.enters("Alice", "capsule").await;
+    let carol = house.browser("Carol").gets_into("capsule", json!({ "username": "Carol" })).await;
+    let mut bob = house.enters("Bob", "capsule").await;
+    alice.sees(&["Alice", "Bob"]).await;
+    house.line_of("Bob").stalls();
+    house.asks_redis::<()>(&["FLUSHALL"]).await;
+    let members = ["HLEN", "sg:{r:camus/capsule}:m"];
+    until("Alice to be a member again", async || house.asks_redis::<u64>(&members).await == 1).await;
+    let mut came = None;
+    until("Carol to be let in", async || {
+        came = carol.knocks().await.ok();
+        came.is_some()
+    })
+    .await;
+    let mut carol = Client::new(carol, came.expect("she is in"));
+    carol.checks_in().await;
+    house.line_of("Bob").passes();
+    assert_eq!(bob.hears("bye").await.sender, common::SERVER);
+    bob.is_sent_away(4003).await;
+    until("he hears why when he comes back", async || {
+        bob.tries_to_come_back().await.is_err_and(|refused| refused.status == 418)
+    })
+    .await;
+    house.is_as_it_should_be("capsule", vec![alice, carol], vec![]).await;
 }
