@@ -255,7 +255,7 @@ impl Hub {
         Some(session.claim)
     }
 
-    /// The speaker has received the first `count` letters that were ever taken out of its mailbox: those that were not
+    /// The speaker has received the first `count` letters that its connection has taken out of its mailbox: those that were not
     /// known to have arrived.
     pub fn confirmed(&mut self, speaker: &Speaker, count: u64, now: Instant) -> Result<Vec<Letter>, Goodbye> {
         let session = self.session(speaker)?;

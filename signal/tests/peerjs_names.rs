@@ -58,6 +58,7 @@ async fn with_its_token_a_name_is_taken_over_from_any_node(house: &mut House) {
         new.hears(&format!(r#"{{"type":"OFFER","src":"bob","dst":"alice","payload":"{place}"}}"#)).await;
         new.tells("bob", "ANSWER", json!(1)).await;
         bob.hears(r#"{"type":"ANSWER","src":"alice","dst":"bob","payload":1}"#).await;
+        new.has_confirmed().await;
         old = new;
     }
     bob.has_heard_nothing("bob").await;

@@ -90,7 +90,7 @@ struct Inside {
     /// Taken out and not confirmed, oldest first.
     taken: VecDeque<Letter>,
     taken_bytes: usize,
-    /// How many letters were ever taken out.
+    /// How many letters the connection that has it has taken out.
     count: u64,
     /// Nothing is taken out while it is shut, but for answers to the peer's own words.
     shut: bool,
@@ -210,6 +210,8 @@ impl Mailbox {
     pub fn give_to(&self, seat: Seat) {
         let mut inside = self.inside.lock();
         inside.hold();
+        // A connection owes no receipt for what another one has taken.
+        inside.count = 0;
         inside.seat = Some(seat);
         inside.goodbye = None;
         // They answer what the one before has said.
@@ -273,7 +275,7 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// The connection at `seat` has received the first `count` letters that were ever taken out: those of them that were
+    /// The connection at `seat` has received the first `count` letters that it has taken out: those of them that were
     /// not known to have arrived.
     pub fn confirm(&self, seat: Seat, count: u64) -> Vec<Letter> {
         let mut inside = self.inside.lock();

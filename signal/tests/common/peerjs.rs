@@ -177,6 +177,14 @@ impl PeerJs {
         }
     }
 
+    /// The node knows that what this has heard has arrived: it has had the time to ask for the receipt, and its answer is
+    /// ahead of the second of these pings.
+    pub(crate) async fn has_confirmed(&mut self) {
+        for _ in 0..3 {
+            self.answers_a_ping().await;
+        }
+    }
+
     /// The node answers a ping: all that was sent before has been read.
     pub(crate) async fn answers_a_ping(&mut self) {
         self.sends(Message::Ping("are you there?".into())).await;
