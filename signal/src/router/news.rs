@@ -55,7 +55,10 @@ impl Router {
     fn notice(self: &Arc<Self>, notice: Notice) {
         match notice {
             Notice::Arrived { from, envelope } => self.arrived(&from, envelope),
-            Notice::Gone(node) => self.lost(&node),
+            Notice::Gone(node) => {
+                self.lost(&node);
+                self.read_rooms_of(&node);
+            }
             Notice::Adopted { room, peer, snapshot } => self.adopted(&room, &peer, snapshot),
             Notice::Untold { room, peer } => {
                 let router = self.clone();
@@ -177,6 +180,16 @@ impl Router {
                 router.tell_node(node.clone(), changed.clone());
             }
         });
+    }
+
+    /// `node` is gone, and with it what it was about to tell of its last changes.
+    fn read_rooms_of(self: &Arc<Self>, node: &NodeId) {
+        let hub = self.hub.lock();
+        let me = self.backplane.node();
+        let shared = hub.rooms().filter(|(_, room)| room.other_nodes(me).contains(node));
+        let shared: Vec<_> = shared.map(|(id, _)| id.clone()).collect();
+        drop(hub);
+        shared.into_iter().for_each(|room| self.read_again(room));
     }
 
     /// The room as the directory has it, however long that takes; `None` if this node has forgotten the room meanwhile.
