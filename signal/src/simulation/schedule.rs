@@ -107,14 +107,12 @@ impl Schedule {
         schedule
     }
 
-    /// Whether nothing goes wrong in it.
+    /// Whether nothing goes wrong in it: everybody comes once, and has been let in before anybody speaks.
     pub(super) fn is_calm(&self) -> bool {
-        self.events.iter().all(|(_, event)| matches!(event, Event::Says { .. }))
-            || self.events.iter().enumerate().all(|(index, (_, event))| match event {
-                Event::Says { .. } => true,
-                Event::Comes { .. } => index < self.peers,
-                _ => false,
-            })
+        let (coming, speaking) = self.events.split_at(self.peers.min(self.events.len()));
+        let has_come = coming.last().map_or(Duration::ZERO, |(at, _)| *at) + Duration::from_millis(20);
+        coming.iter().all(|(_, event)| matches!(event, Event::Comes { .. }))
+            && speaking.iter().all(|(at, event)| *at > has_come && matches!(event, Event::Says { .. }))
     }
 
     fn ordinary(&self, chance: &mut SmallRng, moves: bool) -> Event {
