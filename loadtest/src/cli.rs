@@ -46,7 +46,8 @@ What is counted:
   the driver wait cannot hide it. `lag` is how late the driver itself was.
 
   lost         sent, and neither arrived nor told nor refused
-  doubled      arrived again
+  doubled      arrived again, on the same connection
+  repeated     arrived again after the receiver had come back: it could not be known that it had
   misrouted    arrived at somebody else, or under another name
   reordered    arrived after a younger one of the same two peers
   damaged      arrived with other bytes

@@ -210,13 +210,13 @@ impl Floor {
         }
     }
 
-    /// A message is there. It is written into the ledger, and its latency measured.
-    pub fn arrived(&self, at: u32, from_address: &str, stamp: &Stamp, is_whole: bool) {
+    /// A message is there, at a peer, on that one's so many-eth connection. It is written into the ledger, and its latency measured.
+    pub fn arrived(&self, (at, visit): (u32, u32), from_address: &str, stamp: &Stamp, is_whole: bool) {
         let seats = self.seats.borrow();
         let seat_of = |peer: u32| seats.get(peer.checked_sub(self.plan.share().start)? as usize);
         let sender = seat_of(stamp.from);
         let is_sender = sender.is_some_and(|sender| sender.address == from_address);
-        if !self.ledger.borrow_mut().arrived(at, stamp, is_sender, is_whole) {
+        if !self.ledger.borrow_mut().arrived((at, visit), stamp, is_sender, is_whole) {
             return;
         }
         let latency = self.clock.now().saturating_sub(Duration::from_nanos(stamp.due));

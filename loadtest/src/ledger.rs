@@ -18,8 +18,11 @@ pub struct Tally {
     pub received: u64,
     /// Sent, and neither arrived nor told nor refused.
     pub lost: u64,
-    /// Arrivals of what had arrived before.
+    /// Arrivals of what had arrived before, on the same connection.
     pub doubled: u64,
+    /// Arrivals of what an earlier connection of the receiver had got: nobody could know that it had. Once each.
+    #[serde(default)]
+    pub repeated: u64,
     /// Arrivals at a peer that they were not for, or under another sender's name.
     pub misrouted: u64,
     /// Arrivals after a younger message of the same pair.
@@ -61,6 +64,7 @@ impl std::ops::AddAssign for Tally {
         self.received += other.received;
         self.lost += other.lost;
         self.doubled += other.doubled;
+        self.repeated += other.repeated;
         self.misrouted += other.misrouted;
         self.reordered += other.reordered;
         self.damaged += other.damaged;
@@ -81,22 +85,33 @@ struct Pair {
     next: u32,
     /// Older than the youngest, and not there yet.
     gaps: BTreeSet<u32>,
+    /// The receiver's connection on which the last arrived.
+    visit: u32,
+    /// What may come again on it: those before the second that are not before the first.
+    may_come_again: (u32, u32),
 }
 
 enum Arrival {
     InOrder,
     Late,
+    Repeated,
     Again,
 }
 
 impl Pair {
-    fn take(&mut self, seq: u32) -> Arrival {
+    fn take(&mut self, seq: u32, visit: u32) -> Arrival {
+        if visit > self.visit {
+            (self.visit, self.may_come_again) = (visit, (0, self.next));
+        }
         let arrival = if seq >= self.next {
             self.gaps.extend(self.next..seq);
             self.next = seq + 1;
             Arrival::InOrder
         } else if self.gaps.remove(&seq) {
             Arrival::Late
+        } else if (self.may_come_again.0..self.may_come_again.1).contains(&seq) {
+            self.may_come_again.0 = seq + 1;
+            return Arrival::Repeated;
         } else {
             return Arrival::Again;
         };
@@ -143,17 +158,24 @@ impl Ledger {
         self.so_far.unsent += messages;
     }
 
-    /// A message is there, at the peer `at`. Whether it is new, so that its latency is one.
+    /// A message is there, at the peer `at`, on that one's connection `visit`; a later one has a larger number. Whether
+    /// it is new, so that its latency is one.
     ///
     /// `is_sender` says whether it came under its sender's name, `is_whole` whether with the bytes that were sent.
-    pub fn arrived(&mut self, at: u32, stamp: &Stamp, is_sender: bool, is_whole: bool) -> bool {
+    pub fn arrived(
+        &mut self,
+        (at, visit): (u32, u32),
+        stamp: &Stamp,
+        is_sender: bool,
+        is_whole: bool,
+    ) -> bool {
         let is_mine = stamp.run == self.run && (stamp.to == at || stamp.to == EVERYONE);
         let pair = self.pairs.get_mut(&(stamp.from, at)).filter(|pair| is_mine && stamp.seq < pair.sent);
         let Some(pair) = pair else {
             self.so_far.misrouted += 1;
             return false;
         };
-        let arrival = pair.take(stamp.seq);
+        let arrival = pair.take(stamp.seq, visit);
         if !is_sender {
             self.so_far.misrouted += 1;
         }
@@ -163,6 +185,10 @@ impl Ledger {
         match arrival {
             Arrival::InOrder => {}
             Arrival::Late => self.so_far.reordered += 1,
+            Arrival::Repeated => {
+                self.so_far.repeated += 1;
+                return false;
+            }
             Arrival::Again => {
                 self.so_far.doubled += 1;
                 return false;
@@ -220,7 +246,7 @@ mod tests {
         let mut ledger = Ledger::new(RUN);
         (0..sent).for_each(|_| ledger.sent(ALICE, BOB));
         for seq in arrive {
-            ledger.arrived(BOB, &stamp(ALICE, BOB, *seq), true, true);
+            ledger.arrived((BOB, 1), &stamp(ALICE, BOB, *seq), true, true);
         }
         ledger.closed()
     }
@@ -243,6 +269,17 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_connection_had_got_may_come_again_once() {
+        let mut ledger = Ledger::new(RUN);
+        (0..4).for_each(|_| ledger.sent(ALICE, BOB));
+        for (visit, seq) in [(1, 0), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 2), (2, 3)] {
+            ledger.arrived((BOB, visit), &stamp(ALICE, BOB, seq), true, true);
+        }
+        let expected = Tally { sent: 4, received: 4, repeated: 2, doubled: 2, ..Tally::default() };
+        assert_eq!(ledger.closed(), expected);
+    }
+
+    #[test]
     fn one_that_is_overtaken_is_reordered_once() {
         assert_eq!(after(4, &[0, 2, 1, 3]), Tally { sent: 4, received: 4, reordered: 1, ..Tally::default() });
     }
@@ -251,7 +288,7 @@ mod tests {
     fn what_comes_to_somebody_else_is_misrouted_and_lost() {
         let mut ledger = Ledger::new(RUN);
         ledger.sent(ALICE, BOB);
-        assert!(!ledger.arrived(CAROL, &stamp(ALICE, BOB, 0), true, true));
+        assert!(!ledger.arrived((CAROL, 1), &stamp(ALICE, BOB, 0), true, true));
         assert_eq!(ledger.closed(), Tally { sent: 1, misrouted: 1, lost: 1, ..Tally::default() });
     }
 
@@ -259,10 +296,10 @@ mod tests {
     fn under_another_name_of_another_run_or_never_sent_it_is_misrouted() {
         let mut ledger = Ledger::new(RUN);
         ledger.sent(ALICE, BOB);
-        ledger.arrived(BOB, &Stamp { run: RUN + 1, ..stamp(ALICE, BOB, 0) }, true, true);
-        ledger.arrived(BOB, &stamp(ALICE, BOB, 1), true, true);
-        ledger.arrived(BOB, &stamp(CAROL, BOB, 0), true, true);
-        ledger.arrived(BOB, &stamp(ALICE, BOB, 0), false, true);
+        ledger.arrived((BOB, 1), &Stamp { run: RUN + 1, ..stamp(ALICE, BOB, 0) }, true, true);
+        ledger.arrived((BOB, 1), &stamp(ALICE, BOB, 1), true, true);
+        ledger.arrived((BOB, 1), &stamp(CAROL, BOB, 0), true, true);
+        ledger.arrived((BOB, 1), &stamp(ALICE, BOB, 0), false, true);
         assert_eq!(ledger.closed(), Tally { sent: 1, received: 1, misrouted: 4, ..Tally::default() });
     }
 
@@ -273,7 +310,7 @@ mod tests {
         ledger.told(ALICE, BOB);
         ledger.refused();
         assert_eq!(ledger.so_far().missing(), 1);
-        ledger.arrived(BOB, &stamp(ALICE, BOB, 0), true, true);
+        ledger.arrived((BOB, 1), &stamp(ALICE, BOB, 0), true, true);
         let expected = Tally { sent: 3, received: 1, told: 1, refused: 1, ..Tally::default() };
         assert_eq!(ledger.closed(), expected);
         assert!(expected.wrong().is_empty());
@@ -284,7 +321,7 @@ mod tests {
         let mut ledger = Ledger::new(RUN);
         ledger.sent(ALICE, BOB);
         ledger.sent(ALICE, CAROL);
-        ledger.arrived(BOB, &stamp(ALICE, BOB, 0), true, true);
+        ledger.arrived((BOB, 1), &stamp(ALICE, BOB, 0), true, true);
         ledger.told(ALICE, BOB);
         assert_eq!((ledger.closed().lost, ledger.closed().told_wrongly), (1, 1));
     }
@@ -293,7 +330,7 @@ mod tests {
     fn what_is_said_to_all_is_expected_of_each() {
         let mut ledger = Ledger::new(RUN);
         [BOB, CAROL].iter().for_each(|to| ledger.sent(ALICE, *to));
-        assert!(ledger.arrived(BOB, &stamp(ALICE, EVERYONE, 0), true, true));
+        assert!(ledger.arrived((BOB, 1), &stamp(ALICE, EVERYONE, 0), true, true));
         assert_eq!((ledger.closed().sent, ledger.closed().lost), (2, 1));
     }
 

@@ -223,7 +223,9 @@ impl Peer {
         let floor = &self.floor;
         match floor.dialect.hear(frame) {
             Heard::Said { from, payload } => match Stamp::read(payload) {
-                Some((stamp, is_whole)) => floor.arrived(self.who.peer, &from, &stamp, is_whole),
+                Some((stamp, is_whole)) => {
+                    floor.arrived((self.who.peer, self.visits), &from, &stamp, is_whole);
+                }
                 None => floor.ledger.borrow_mut().strange(),
             },
             Heard::Ping(answer) => {

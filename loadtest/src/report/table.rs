@@ -47,7 +47,11 @@ pub fn ledger_rows(report: &Report) -> Vec<(&'static str, u64, bool)> {
         ("told", tally.told, false),
         ("refused", tally.refused, false),
     ];
-    let sometimes = [("told wrongly", tally.told_wrongly, false), ("unsent", tally.unsent, false)];
+    let sometimes = [
+        ("repeated", tally.repeated, false),
+        ("told wrongly", tally.told_wrongly, false),
+        ("unsent", tally.unsent, false),
+    ];
     always.into_iter().chain(sometimes.into_iter().filter(|(_, count, _)| *count > 0)).collect()
 }
 
