@@ -482,7 +482,9 @@ impl Redis {
     fn run(port: u16, options: &[&str], ready: &str) -> Option<Self> {
         let mut command = Command::new("redis-server");
         let port_option = port.to_string();
-        let mut own = vec!["--bind", "127.0.0.1", "--port", &port_option];
+        // Not what another one has left where this runs.
+        let snapshot = format!("switchboard-scenes-{port}.rdb");
+        let mut own = vec!["--bind", "127.0.0.1", "--port", &port_option, "--dbfilename", &snapshot];
         if !options.contains(&"--sentinel") {
             own.extend(["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]);
             // A replica that writes nothing to disk either.
