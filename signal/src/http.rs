@@ -20,6 +20,7 @@ use house::visitors::{self, Tries};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Passes, Share};
@@ -51,6 +52,8 @@ pub struct Site {
     pub password_tries: Tries<(IpAddr, RoomId)>,
     /// Rooms made, by address.
     pub rooms_made: Tries<IpAddr>,
+    /// A turn to come in. When many come at once, those who are here are not to wait for all of them.
+    pub arriving: Arc<Semaphore>,
     /// What the operator wants.
     pub settings: Settings,
     routes: matchit::Router<Route>,
@@ -153,6 +156,7 @@ impl Site {
             manners: Arc::new(manners(&settings)),
             password_tries: Tries::new(settings.limits.password_attempts),
             rooms_made: Tries::new(settings.limits.rooms_per_minute),
+            arriving: Arc::new(Semaphore::new(settings.limits.arriving.min(Semaphore::MAX_PERMITS))),
             settings,
             routes,
             served_by: HeaderValue::from_str(name).unwrap_or(HeaderValue::from_static("signal")),
@@ -281,8 +285,11 @@ fn redirect_with_query(to: &str, query: Option<&str>) -> Answer {
     redirect(StatusCode::PERMANENT_REDIRECT, &format!("{to}{query}"))
 }
 
-/// How long a client is to wait before it asks again what could not be answered now.
-const BUSY: Duration = Duration::from_secs(2);
+/// How long a client is to wait before it asks again what could not be answered now: each another time, so that those who
+/// were told so together do not come again together.
+fn a_little_later() -> Duration {
+    Duration::from_secs(rand::random_range(1..=3))
+}
 
 /// Status, word and sentence for what the directory refused.
 fn refusal(refusal: Refusal) -> (StatusCode, &'static str, &'static str) {
@@ -302,5 +309,5 @@ fn refusal(refusal: Refusal) -> (StatusCode, &'static str, &'static str) {
 fn refused(why: Refusal) -> Answer {
     let (status, error, message) = refusal(why);
     let answer = problem(status, error, message);
-    if why == Refusal::Unavailable { retry_after(answer, BUSY) } else { answer }
+    if why == Refusal::Unavailable { retry_after(answer, a_little_later()) } else { answer }
 }

@@ -140,6 +140,14 @@ impl Hub {
         let _ = session.map(|session| session.mailbox.answer(question));
     }
 
+    /// Sends away the connection of one of this node's peers, if it has one.
+    pub fn send_away(&self, room: &RoomId, peer: &PeerId, goodbye: Goodbye) {
+        let session = self.rooms.get(room).and_then(|room| room.sessions.get(peer));
+        if let Some(session) = session.filter(|session| session.seat.is_some()) {
+            session.mailbox.dismiss(goodbye);
+        }
+    }
+
     /// Where a peer is, as far as this node knows.
     pub fn find(&self, room: &RoomId, peer: &PeerId) -> Place {
         let Some(room) = self.rooms.get(room) else { return Place::Unknown };

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub turn_credentials_issued: IntCounter,
     /// Times that the service for TURN credentials gave none.
     pub turn_service_failures: IntCounter,
+    /// Clients that were asked to come again a little later.
+    pub turned_away: IntCounter,
 }
 
 /// What the backplane has counted and measured.
@@ -126,6 +128,10 @@ impl Metrics {
             )?,
             backplane: OfBackplane::new(&registry)?,
             turn_credentials_issued: count("turn_credentials_issued_total", "TURN credentials given out")?,
+            turned_away: count(
+                "signal_turned_away_total",
+                "Clients that were asked to come again a little later, as too many came at once",
+            )?,
             turn_service_failures: count(
                 "turn_service_failures_total",
                 "Times that the service for TURN credentials gave none",

@@ -91,6 +91,8 @@ pub struct Router {
     unsaid: Mutex<Vec<(Instant, NodeId, Envelope)>>,
     /// The ways may not be nearly full any more.
     relieved: Arc<Notify>,
+    /// A turn to ask the directory where somebody is.
+    looking: Semaphore,
     /// A room is to be told later who is in it.
     untold: Arc<Notify>,
     been_up: AtomicBool,
@@ -130,6 +132,7 @@ impl Router {
             acceptances: Mutex::default(),
             unsaid: Mutex::default(),
             relieved: Arc::default(),
+            looking: Semaphore::new(post::LOOKS_AT_ONCE),
             untold: Arc::default(),
             been_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
@@ -179,15 +182,11 @@ impl Router {
         }
         match command {
             Command::Tell { to, kind, payload, receipt, id } => {
-                let is_new = match &id {
-                    Some(id) => self.hub.lock().session(speaker)?.says(id),
-                    None => true,
+                let message = (&to, &*kind, payload.as_deref());
+                relief = match id {
+                    Some(id) => self.tell_named(dialect, speaker, message, receipt, id, read)?,
+                    None => self.tell(dialect, speaker, message, receipt, None, read),
                 };
-                if is_new {
-                    relief = self.tell(dialect, speaker, (&to, &kind, payload.as_deref()), receipt, id, read);
-                } else if let Some(id) = id {
-                    self.said_again(speaker, id);
-                }
             }
             Command::Rename(profile) => self.rename(dialect, speaker, profile).await?,
             Command::Roster => self.roster(speaker)?,
@@ -270,8 +269,9 @@ impl Router {
     ) -> Result<(), Goodbye> {
         match self.change_own(speaker, Change::Profile(profile), true).await {
             Ok(()) => Ok(()),
-            Err(Refusal::Unavailable) => self.answer(speaker, dialect.encode(&Event::Busy)),
-            Err(_) => Err(Goodbye::Replaced),
+            // Somebody else may have the peer by now, which is heard in other ways; or the directory has lost it, and it is
+            // about to be written again.
+            Err(_) => self.answer(speaker, dialect.encode(&Event::Busy)),
         }
     }
 

@@ -225,6 +225,7 @@ pub struct Unsettled {
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Limits {
     pub connections: usize,
+    pub arriving: usize,
     pub messages_per_second: u32,
     pub message_burst: u32,
     #[serde(deserialize_with = "bytes")]

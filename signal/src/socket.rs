@@ -261,6 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let count = pong.try_into().map(u64::from_be_bytes).ok();
         let asked = self.receipt.asked.map(|(asked, _)| asked);
         let Some(count) = count.filter(|count| asked == Some(*count)) else {
+            self.ask_for_receipt_in_time(now);
             return self.router.heard(&self.seated.speaker);
         };
         self.receipt.asked = None;

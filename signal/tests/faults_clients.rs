@@ -24,8 +24,12 @@ const HASTY: Settings<'_> = &[
     ("REDIS__LEASE", "4s"),
     ("ROOMS__EMPTY_FOR", "1s"),
 ];
-const CROWDED: Settings<'_> =
-    &[("REDIS__LEASE", "10s"), ("ROOMS__EMPTY_FOR", "1s"), ("LIMITS__ROOMS_PER_MINUTE", "1000")];
+const CROWDED: Settings<'_> = &[
+    ("REDIS__LEASE", "10s"),
+    ("ROOMS__EMPTY_FOR", "1s"),
+    ("LIMITS__ROOMS_PER_MINUTE", "1000"),
+    ("LIMITS__ARRIVING", "8"),
+];
 
 scenes!(two_nodes, WATCHFUL; one_who_vanishes_without_a_word_is_missed_and_held_for);
 scenes!(two_nodes, HASTY; one_who_does_not_read_is_sent_away_and_nobody_else_is_disturbed);
@@ -119,7 +123,8 @@ async fn a_crowd_that_drops_and_comes_back_at_once_disturbs_nobody_for_long(hous
         let pass = house.browser("Dave").gets_into(&room, json!({ "username": "Dave" })).await;
         let pass = through(&line, pass);
         crowd.spawn(async move {
-            let mut client = pass.connects().await;
+            let wire = pass.knocks_until_let_in().await;
+            let mut client = Client::new(pass, wire);
             client.introduces_herself().await;
             client
         });
@@ -149,6 +154,10 @@ async fn a_crowd_that_drops_and_comes_back_at_once_disturbs_nobody_for_long(hous
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    assert!(
+        house.node_of("Bob").metric("signal_turned_away_total").await > 0.0,
+        "some came again a little later"
+    );
     assert!(storm.elapsed() < Duration::from_secs(20), "everybody was back after {:?}", storm.elapsed());
     assert!(slowest < Duration::from_secs(2), "the others waited for {slowest:?}");
     alice.has_not_heard("error");

@@ -75,7 +75,7 @@ impl Secure {
 #[tokio::test]
 async fn a_page_and_a_socket_come_over_tls() {
     let play = async {
-        let house = Secure::start().await;
+        let house = Box::pin(Secure::start()).await;
         assert!(house.node.secure);
         let page = house.ask("GET /room/tea HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
         assert!(page.starts_with("HTTP/1.1 200"), "{page}");

@@ -163,7 +163,7 @@ export class Client extends EventTarget {
   /**
    * A message of a `type` of your own to the id of a peer, or to `ROOM`: everybody, ourselves too. `data` is anything that
    * JSON can carry. It is heard once; while there is no line it waits. Who is not there any more is told of as `warning`.
-   * False when too much waits already: it is not sent then.
+   * False when too much waits already, or it is larger than the node takes: it is not sent then.
    */
   send(receiver: string, type: string, data?: unknown): boolean;
 

@@ -12,7 +12,7 @@ use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 
 use super::passes::{cookie, new_id, now};
-use super::{BUSY, Site, redirect, redirect_with_query, refusal, refused};
+use super::{Site, a_little_later, redirect, redirect_with_query, refusal, refused};
 use crate::access::{self, Pass};
 use crate::backplane::{Listing, Refusal};
 use crate::dialect::camus;
@@ -403,7 +403,7 @@ impl Site {
                     "Just a moment",
                     "The server cannot let anybody in right now. Try again in a few seconds.",
                 ),
-                BUSY,
+                a_little_later(),
             ),
         }
     }

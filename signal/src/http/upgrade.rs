@@ -48,6 +48,10 @@ impl Site {
             Ok(visit) => visit,
             Err(answer) => return answer,
         };
+        let Ok(turn) = self.arriving.clone().try_acquire_owned() else {
+            self.metrics.turned_away.inc();
+            return refused(Refusal::Unavailable);
+        };
         let (dialect, subprotocol) = flavour(dialect, request.headers());
         let upgrade = hyper::upgrade::on(&mut request);
         let (entered, answer) = oneshot::channel();
@@ -56,6 +60,7 @@ impl Site {
         self.tasks.spawn(async move {
             // A task is as large as the largest of its moments: what is over soon is kept apart.
             let socket = Box::pin(site.open_socket(upgrade, dialect, visit, entered)).await;
+            drop(turn);
             if let Some(mut socket) = socket {
                 socket.serve().await;
             }

@@ -73,6 +73,11 @@ impl Session {
         true
     }
 
+    /// The last that it said was not taken.
+    pub fn unsays(&mut self, name: &Arc<str>) {
+        self.said.retain(|said| said != name);
+    }
+
     /// A sign of life.
     pub fn heard(&mut self, now: Instant) {
         self.seen = now;

@@ -229,8 +229,8 @@ impl Router {
             Ok(version) => {
                 self.left((&speaker.room, &speaker.peer, claim), version, frame, None, Goodbye::Left);
             }
-            Err(Refusal::Unavailable) => self.hub.lock().session(speaker)?.leaving = true,
-            Err(_) => return Err(Goodbye::Replaced),
+            // The directory is away, or has lost it and is about to know it again: then it leaves.
+            Err(_) => self.hub.lock().session(speaker)?.leaving = true,
         }
         Err(Goodbye::Left)
     }
@@ -353,7 +353,8 @@ impl Router {
         self.hub.lock().sessions().any(|(_, _, session)| session.seat.is_some())
     }
 
-    /// The node stops: what it still holds for its peers goes no further, and its senders are told.
+    /// The node stops: what it still holds for its peers goes no further. Letters of which other nodes have copies go from
+    /// there to whoever takes the peers over; the senders of the others are told.
     pub fn give_up_what_is_held(&self) {
         self.give_up_waiting();
         let held: Vec<_> = {
@@ -363,9 +364,11 @@ impl Router {
                 .map(|(room, peer, session)| (room.clone(), peer.clone(), session.give_up_what_waits()))
                 .collect()
         };
-        for (room, peer, letters) in held {
+        for (room, peer, mut letters) in held {
+            letters.retain(|letter| letter.mark.is_none());
             self.tell_never_arrived(&room, &peer, letters);
         }
+        self.give_receipts();
     }
 }
 

@@ -17,12 +17,15 @@ use crate::backplane::{Delivery, DeliveryToAll, Envelope};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
 use crate::dialect::{self, Dialect};
+use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Bounds, Left, Letter, Mark, Read};
 use crate::hub::{Place, Put};
 use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
 
 /// How much longer than messages wait for a name whoever gets it is asked to say so.
 const LOOK_OUT_MORE: Duration = Duration::from_secs(2);
+/// Peers that are looked for at the same time.
+pub(super) const LOOKS_AT_ONCE: usize = 64;
 
 impl Router {
     /// Carries what `speaker` says. If the way that it goes is nearly full, says when more may be read.
@@ -51,7 +54,7 @@ impl Router {
             To::Everyone => self.tell_everyone(&room, &letter, read),
         };
         if let Some(named) = named {
-            let safe = self.acceptances.lock().expect(named.clone(), count);
+            let safe = self.acceptances.lock().expect(&named, count);
             self.accept(safe.then_some(named));
         }
         let relief = self.relief(&speaker.room, to)?;
@@ -87,11 +90,36 @@ impl Router {
         Some(Box::pin(async move { drop(timeout_at(until.into(), relieved).await) }))
     }
 
-    /// The speaker has said again what it has said before: it may not have heard that it was accepted.
-    pub(super) fn said_again(&self, speaker: &Speaker, name: Arc<str>) {
-        let named = (speaker.room.clone(), speaker.peer.clone(), name);
-        let is_open = self.acceptances.lock().is_open(&named);
-        self.accept((!is_open).then_some(named));
+    /// Carries what `speaker` says and calls `name`, and tells it when that is safe.
+    pub(super) fn tell_named(
+        &self,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+        message: (&To, &str, Option<&RawValue>),
+        receipt: Receipt,
+        name: Arc<str>,
+        read: Instant,
+    ) -> Result<Option<Relief>, Goodbye> {
+        let named = (speaker.room.clone(), speaker.peer.clone(), name.clone());
+        if self.acceptances.lock().is_open(&named) {
+            return Ok(None);
+        }
+        if !self.hub.lock().session(speaker)?.says(&name) {
+            // It may not have heard that it was accepted.
+            self.accept([named]);
+            return Ok(None);
+        }
+        if receipt == Receipt::Drop {
+            let relief = self.tell(dialect, speaker, message, receipt, None, read);
+            self.accept([named]);
+            return Ok(relief);
+        }
+        if !self.acceptances.lock().begin(&named) {
+            self.hub.lock().session(speaker)?.unsays(&name);
+            self.answer(speaker, dialect.encode(&Event::Busy))?;
+            return Ok(None);
+        }
+        Ok(self.tell(dialect, speaker, message, receipt, Some(name), read))
     }
 
     /// Tells the senders of these that they are safe.
@@ -110,7 +138,7 @@ impl Router {
     fn one_has(&self, messages: impl IntoIterator<Item = Named>) {
         let safe: Vec<_> = {
             let mut acceptances = self.acceptances.lock();
-            messages.into_iter().filter(|message| acceptances.one(message.clone())).collect()
+            messages.into_iter().filter(|message| acceptances.one(message)).collect()
         };
         self.accept(safe);
     }
@@ -228,8 +256,10 @@ impl Router {
         for letter in letters {
             match &letter.mark {
                 Some(mark) if mark.node == *me => {
-                    self.accounted_for(vec![mark.number], None);
+                    let copy = self.ways.lock().take_home(mark.number, chance::now());
+                    letter.accepted = copy.is_some_and(|copy| copy.accepted);
                     letter.mark = None;
+                    self.stir();
                 }
                 Some(mark) if mark.node != *from || letter.name.is_some() => {
                     let holds = Envelope::Holds { numbers: vec![mark.number] };
@@ -305,6 +335,7 @@ impl Router {
             match letter.mark {
                 // The node that keeps the copy hears of it, and tells the sender.
                 Some(mark) => marks.push(mark),
+                None if letter.accepted => {}
                 None => {
                     safe.extend(letter.from.zip(letter.name).map(|(from, name)| (room.clone(), from, name)));
                 }
@@ -317,8 +348,10 @@ impl Router {
     /// Tells the senders of what does not arrive. The copies are settled after they were told, not before.
     fn refuse(&self, refused: Refused) {
         for (Delivery { room, to, letter, .. }, why) in refused {
-            if let Some(from) = &letter.from {
-                self.undelivered(&room, from, &to, why, letter.name.as_deref());
+            match &letter.from {
+                Some(from) => self.undelivered(&room, from, &to, why, letter.name.as_deref()),
+                // Of this nobody is told, but the one whom it was for: its connection ends, so it is not silent.
+                None => self.hub.lock().send_away(&room, &to, Goodbye::Slow),
             }
             self.settle(&room, vec![letter]);
         }
@@ -367,6 +400,16 @@ impl Router {
         }
     }
 
+    /// Gives other nodes their receipts.
+    pub(super) fn give_receipts(&self) {
+        for (node, numbers) in self.receipts.take() {
+            let settled = Envelope::Settled { numbers };
+            if self.backplane.carry(&node, settled.clone()).is_err() {
+                self.say_later(chance::now(), [(node, settled)]);
+            }
+        }
+    }
+
     /// This node stops: nobody is looked for any longer.
     pub(super) fn give_up_waiting(&self) {
         let given_up = self.ways.lock().give_up(chance::now());
@@ -375,7 +418,7 @@ impl Router {
 
     /// Somebody may have to be looked for.
     fn stir(&self) {
-        if self.ways.lock().next_due().is_some() {
+        if self.ways.lock().is_due_sooner() {
             self.seek.notify_one();
         }
     }
@@ -457,11 +500,15 @@ pub(super) async fn seek(router: Weak<Router>) {
     while let Some(strong) = router.upgrade() {
         let (due, next) = {
             let mut ways = strong.ways.lock();
-            (ways.due(chance::now()), ways.next_due())
+            (ways.due(chance::now()), ways.awaits_next_due())
         };
         for address in due {
             let router = strong.clone();
-            strong.tasks.spawn(async move { router.look_for(&address).await });
+            strong.tasks.spawn(async move {
+                // So many at the same time that the heartbeat does not wait behind them.
+                let _turn = router.looking.acquire().await;
+                router.look_for(&address).await;
+            });
         }
         let stirred = strong.seek.clone();
         drop(strong);
@@ -478,11 +525,6 @@ pub(super) async fn give_receipts(router: Weak<Router>) {
         receipts.added().await;
         sleep(GATHER).await;
         let Some(router) = router.upgrade() else { return };
-        for (node, numbers) in receipts.take() {
-            let settled = Envelope::Settled { numbers };
-            if router.backplane.carry(&node, settled.clone()).is_err() {
-                router.say_later(chance::now(), [(node, settled)]);
-            }
-        }
+        router.give_receipts();
     }
 }

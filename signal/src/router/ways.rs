@@ -9,7 +9,7 @@
 //! settled went to that node, or are known to have come there in other ways. Else it waits, until the older ones are
 //! settled, or come back, or turn up there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::acceptance::Named;
@@ -75,6 +75,10 @@ pub(super) struct Ways {
     bytes: usize,
     /// For whom something waits, and when to look for them next.
     sought: Map<Address, Instant>,
+    /// The same, in the order of time.
+    in_turn: BTreeSet<(Instant, Address)>,
+    /// Whoever looks waits for this moment.
+    awaited: Option<Instant>,
     /// What came back and is no letter: a node that is gone need not hear it, one that only seemed to be has to.
     words: Vec<(NodeId, Envelope)>,
 }
@@ -103,8 +107,20 @@ impl Ways {
     /// Nothing is under way.
     pub(super) fn new(me: NodeId, bounds: Bounds) -> Self {
         let pressure = Pressure::default();
-        let (rooms, copies, sought) = (Map::default(), BTreeMap::new(), Map::default());
-        Self { me, bounds, pressure, rooms, copies, last: 0, letters: 0, bytes: 0, sought, words: Vec::new() }
+        Self {
+            me,
+            bounds,
+            pressure,
+            rooms: Map::default(),
+            copies: BTreeMap::new(),
+            last: 0,
+            letters: 0,
+            bytes: 0,
+            sought: Map::default(),
+            in_turn: BTreeSet::new(),
+            awaited: None,
+            words: Vec::new(),
+        }
     }
 
     /// Letters under way or waiting.
@@ -284,6 +300,11 @@ impl Ways {
         safe
     }
 
+    /// The letter of this number has come back to this node: its copy, which is not needed any more.
+    pub(super) fn take_home(&mut self, number: u64, now: Instant) -> Option<Letter> {
+        self.forget(number, now).map(|delivery| delivery.letter)
+    }
+
     /// The letters of these numbers are on `node` now, wherever they were. Those of them whose senders wait to hear that
     /// they are safe.
     pub(super) fn held(
@@ -360,7 +381,9 @@ impl Ways {
             self.count(&delivery.letter);
             let address = (delivery.room.clone(), delivery.to.clone());
             let way = self.way_to(&address, now);
-            way.since = now;
+            if way.waiting.is_empty() {
+                way.since = now;
+            }
             way.waiting.push_front(delivery);
             self.look_for(address, now);
         }
@@ -375,17 +398,24 @@ impl Ways {
 
     /// For whom to look now. They are not due again before [`Self::found`] was told.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Address> {
-        let due = self.sought.iter().filter(|(_, at)| **at <= now);
-        let due: Vec<_> = due.map(|(address, _)| address.clone()).collect();
-        for address in &due {
-            self.sought.remove(address);
+        let mut due = Vec::new();
+        while let Some((_, address)) = self.in_turn.first().filter(|(at, _)| *at <= now).cloned() {
+            self.seek_no_more(&address);
+            due.push(address);
         }
         due
     }
 
-    /// When somebody is due next.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.sought.values().min().copied()
+    /// When somebody is due next; whoever asks waits for that ([`Self::is_due_sooner`]).
+    pub(super) fn awaits_next_due(&mut self) -> Option<Instant> {
+        self.awaited = self.in_turn.first().map(|(at, _)| *at);
+        self.awaited
+    }
+
+    /// Whether somebody is due before the moment that is waited for.
+    pub(super) fn is_due_sooner(&self) -> bool {
+        let next = self.in_turn.first().map(|(at, _)| at);
+        next.is_some_and(|next| self.awaited.is_none_or(|awaited| *next < awaited))
     }
 
     /// A peer for which something waits was looked for: what can go there goes; `put` puts into a mailbox here. An absent
@@ -400,7 +430,7 @@ impl Ways {
         mut put: impl FnMut(&Delivery) -> Placed,
     ) -> Refused {
         self.recall(address, found, now);
-        self.sought.remove(address);
+        self.seek_no_more(address);
         let mut refused = Vec::new();
         while let Some(delivery) = self.next_waiting(address) {
             let way = self.way(&address.0, &address.1);
@@ -451,7 +481,7 @@ impl Ways {
                 Found::Nowhere => (now + LOOK_AGAIN).min(since + patience),
                 _ => now + LOOK_EVERY,
             };
-            self.look_for(address.clone(), next);
+            self.look_at(address.clone(), next);
         }
         refused
     }
@@ -459,6 +489,7 @@ impl Ways {
     /// Everything that waits: nobody is looked for any longer.
     pub(super) fn give_up(&mut self, now: Instant) -> Vec<Delivery> {
         self.sought.clear();
+        self.in_turn.clear();
         let waits = |(room, ways): (&RoomId, &Map<PeerId, Way>)| {
             ways.keys().map(|peer| (room.clone(), peer.clone())).collect::<Vec<_>>()
         };
@@ -543,8 +574,24 @@ impl Ways {
         }
     }
 
+    /// Looks for a peer at that time at the latest.
     fn look_for(&mut self, address: Address, at: Instant) {
-        self.sought.entry(address).and_modify(|look_at| *look_at = at.min(*look_at)).or_insert(at);
+        if self.sought.get(&address).is_none_or(|sought| at < *sought) {
+            self.look_at(address, at);
+        }
+    }
+
+    /// Looks for a peer at that time, and not before.
+    fn look_at(&mut self, address: Address, at: Instant) {
+        self.seek_no_more(&address);
+        self.in_turn.insert((at, address.clone()));
+        self.sought.insert(address, at);
+    }
+
+    fn seek_no_more(&mut self, address: &Address) {
+        if let Some(at) = self.sought.remove(address) {
+            self.in_turn.remove(&(at, address.clone()));
+        }
     }
 
     fn next_waiting(&self, (room, peer): &Address) -> Option<Delivery> {

@@ -519,9 +519,11 @@ impl Drop for Redis {
     }
 }
 
+/// A port that nobody listens on, and that the system does not give to anybody's connection meanwhile either.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+    let ports = std::iter::repeat_with(|| rand::random_range(10_000..30_000));
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.take(100).find(is_free).expect("a free port")
 }
 
 fn address_in(line: &str, before: &str) -> SocketAddr {

@@ -138,11 +138,12 @@ export class Client extends EventTarget {
     this.#spoke = Math.max(Date.now(), this.#spoke + 1);
     const line = { from: this.username, time: this.#spoke, text };
     this.#tell("text", { sender: this.id, ...line, own: true, pending: true });
-    this.#line.send(ROOM, "text", line);
+    if (!this.#line.send(ROOM, "text", line)) this.#tell("warning", { text: "Not sent: too much waits already, or it is too long" });
   }
 
   /** A message of a type of your own to a peer's id or ROOM; it waits while there is no connection. */
   send(receiver, type, data) {
+    if (typeof receiver !== "string" || typeof type !== "string") throw new TypeError("send: receiver and type are strings");
     return this.#line.send(receiver, type, data);
   }
 

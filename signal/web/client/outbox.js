@@ -12,12 +12,15 @@ export class Outbox {
   #kept = new Map();
   #page = unlikeAnyOther();
   #last = 0;
+  /** Bytes that a frame may have: the node says how many. */
+  largest = 256 * 1024;
 
-  /** The frame of a message that is kept from now on; null when too much is kept already. */
+  /** The frame of a message that is kept from now on; null when too much is kept already, or the frame is too large. */
   add(message) {
     if (this.#kept.size >= MOST) return null;
     const id = `${this.#page}-${++this.#last}`;
     const frame = JSON.stringify({ ...message, id });
+    if (new TextEncoder().encode(frame).length > this.largest) return null;
     this.#kept.set(id, frame);
     return frame;
   }

@@ -104,7 +104,7 @@ export class Signaling extends EventTarget {
 
   /**
    * To the server: sends one frame; false when there is no socket to send it on. To others: it is kept, and sent again
-   * after each new connection, until it is safe; false when too much waits already.
+   * after each new connection, until it is safe; false when too much waits already, or it is larger than the node takes.
    */
   send(receiver, type, data) {
     if (receiver === SERVER) return this.#write(JSON.stringify({ receiver, type, data }));
@@ -174,18 +174,17 @@ export class Signaling extends EventTarget {
   #minds({ receiver, type, data }) {
     const means = {
       pong: () => this.#welcome(receiver),
-      session: () => this.#prove({ id: receiver, token: data.token }),
+      session: () => this.#begin({ id: receiver, token: data.token }, data),
       accepted: () => this.#outbox.remove(data.id),
       "going-away": () => (this.#awayFor = data.reconnect_after_ms),
     };
     means[type]?.();
-    if (type === "undeliverable") this.#outbox.remove(data.id);
     return type in means;
   }
 
-  #prove(pass) {
-    if (pass.id !== this.pass?.id) return;
-    this.#passes[0] = pass;
+  #begin(pass, session) {
+    this.#outbox.largest = session.max_message_bytes;
+    if (pass.id === this.pass?.id) this.#passes[0] = pass;
   }
 
   /** A message that the node could not know to have arrived comes again, with the number that it had. */
@@ -211,8 +210,9 @@ export class Signaling extends EventTarget {
     const again = !first && this.id === id;
     this.#met = this.#entered = true;
     this.id = id;
-    this.#tell("welcome", { id, first, again });
+    // Before anybody hears of it, and has something new to say.
     for (const frame of this.#outbox.frames) this.#write(frame);
+    this.#tell("welcome", { id, first, again });
   }
 
   /** A socket may be dead for minutes before the browser notices: an unanswered ping says so in seconds. */

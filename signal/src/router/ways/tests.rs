@@ -243,7 +243,7 @@ fn a_node_that_hands_nothing_over_is_not_waited_for_until_its_lease_ends() {
     // The same, though nothing newer is said.
     scene.says("three", "c");
     scene.ways.moved(&bob(), &node("a"), scene.now);
-    assert_eq!(scene.ways.next_due(), Some(scene.now + HAND_OVER));
+    assert_eq!(scene.ways.awaits_next_due(), Some(scene.now + HAND_OVER));
     scene.now += HAND_OVER;
     assert_eq!(scene.finds(Found::Here), (vec!["three".into()], vec![]));
     scene.is_over();
@@ -346,7 +346,7 @@ fn who_cannot_be_found_for_long_is_given_up_and_who_is_absent_at_once() {
     let mut scene = Scene::new();
     scene.ways.wait(for_bob("one"), scene.now, scene.now).unwrap();
     assert_eq!(scene.finds(Found::Unknown), (vec![], vec![]));
-    assert_eq!(scene.ways.next_due(), Some(scene.now + LOOK_EVERY));
+    assert_eq!(scene.ways.awaits_next_due(), Some(scene.now + LOOK_EVERY));
     scene.now += LOOK_FOR;
     assert_eq!(scene.finds(Found::Unknown), (vec![], vec![("one".into(), Undelivered::Unreachable)]));
     scene.is_over();

@@ -21,9 +21,10 @@ impl Server {
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let mut server = Self { child: None, dir, port: 0 };
-        for _ in 0..5 {
-            server.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if server.run() {
+        for _ in 0..100 {
+            // Not one that the system gives to somebody's connection while there is no server.
+            server.port = rand::random_range(10_000..30_000);
+            if TcpListener::bind(("127.0.0.1", server.port)).is_ok() && server.run() {
                 return server;
             }
         }
