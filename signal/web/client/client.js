@@ -27,15 +27,16 @@ function spare(frames) {
   return frames.filter((frame) => frame !== least);
 }
 
+// As the node itself says it of messages without a name.
 const REASONS = {
-  absent: "no client of that id is in this room",
-  full: "too much waits for that client already",
-  expired: "that client did not come back",
-  unreachable: "that client cannot be reached",
+  absent: (receiver) => `no client ${receiver} in this room`,
+  full: (receiver) => `too much waits for client ${receiver} already`,
+  expired: (receiver) => `client ${receiver} did not come back`,
 };
 
 function notDelivered({ receiver, reason }) {
-  return `Not delivered to ${receiver}: ${REASONS[reason] ?? reason}`;
+  const why = REASONS[reason] ?? ((receiver) => `client ${receiver} cannot be reached`);
+  return `Not delivered: ${why(receiver)}`;
 }
 
 /** The slug `room`, or an error that says what one looks like. */
