@@ -84,6 +84,10 @@ scene('the lines of the README, in an empty page from elsewhere, make a call', a
   await house.node('a', { env });
   for (const person of people) await state(person, 'connected');
   assert.equal(await idOf(grace), id, 'a restart of the node does not make her another person');
+  // Rosters that follow close on each other are told as one, and who speaks meanwhile is shown by the name of before.
+  await until('Ada knows her name', () =>
+    ada.page.evaluate((id) => window.call.roster.some((client) => client.id === id && client.username === 'Ada'), id),
+  );
   await grace.page.evaluate(() => window.call.say('With milk.'));
   await hears(ada, 'Ada: With milk.');
   await seesSomebody(ada);
