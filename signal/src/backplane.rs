@@ -247,8 +247,8 @@ pub struct Changed {
     pub peer: PeerId,
     /// The membership now; `None` if it has ended.
     pub member: Option<Member>,
-    /// A frame for everybody, before the roster.
-    pub frame: Option<Frame>,
+    /// What those whom it concerns are told, before the roster.
+    pub frames: Vec<Frame>,
     /// Whether everybody is to be told who is there.
     pub roster: bool,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::message::{Command, Event, Frame, PeerId, RoomId, Speaker};
+use crate::message::{Command, Event, Frame, Parting, PeerId, RoomId, Speaker, To};
 
 /// A wire protocol: translation both ways, and its customs. Has no state of its own: what is known of a connection
 /// is in its [`Speaker`], so that any node can encode for any room.
@@ -31,6 +31,29 @@ pub trait Dialect: Send + Sync {
 
     /// The frame that tells of `event`; `None` where the protocol has no word for it.
     fn encode(&self, event: &Event<'_>) -> Option<Frame>;
+
+    /// What those whom it [`concerns`](Self::concerns) are told, in this order, when `peer` has come into their room.
+    fn arrival(&self, peer: &PeerId) -> Vec<Frame> {
+        let _ = peer;
+        Vec::new()
+    }
+
+    /// What they are told when it is no member any more; `at`: milliseconds since 1970.
+    fn parting(&self, peer: &PeerId, how: Parting, at: u64) -> Vec<Frame> {
+        let _ = (peer, how, at);
+        Vec::new()
+    }
+
+    /// What a room that is made for somebody may be called; another one each time.
+    fn new_room(&self) -> Option<RoomId> {
+        None
+    }
+
+    /// Who of a room hears of `peer`'s coming and going.
+    fn concerns(&self, peer: &PeerId) -> To {
+        let _ = peer;
+        To::Everyone
+    }
 
     /// What goes onto `receiver`'s wire for a frame that was made by [`Self::encode`]. `number` tells the message from all
     /// others, also when it comes a second time; 0 if it has none.
@@ -62,6 +85,8 @@ pub struct Customs {
     pub announces_session: bool,
     /// Where a peer's name is its own.
     pub names: Names,
+    /// The member without whom nobody comes into a room, if rooms have such.
+    pub host: Option<&'static str>,
     /// Whether a message that comes twice does harm: then a client is asked at once for the receipt of each, so that there is
     /// hardly a moment in which it is not known whether one has arrived.
     pub hurries_receipts: bool,
@@ -105,6 +130,8 @@ pub struct Terms {
     pub wait_for_name: Duration,
     /// Names that one node's clients may have, at most.
     pub names: usize,
+    /// Rooms that one connection may be in, at most, where it may be in several.
+    pub topics: usize,
 }
 
 /// The terms of all dialects, by their names.
@@ -140,6 +167,8 @@ pub enum Door {
         /// A pass given in the query.
         token: Option<String>,
     },
+    /// To be in no room yet: it says later where it goes.
+    Open,
     /// To have a name.
     Name {
         /// The name.

@@ -29,11 +29,13 @@ pub enum Goodbye {
     NotText,
     /// The client did not get the name that it wanted.
     NotSeated,
+    /// The client asked for what this node cannot do just now, in a protocol that has no word for that.
+    Overloaded,
 }
 
 impl Goodbye {
     /// All of them: one label each in the metrics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Left,
         Self::Closed,
         Self::Broken,
@@ -47,6 +49,7 @@ impl Goodbye {
         Self::Malformed,
         Self::NotText,
         Self::NotSeated,
+        Self::Overloaded,
     ];
 
     /// Close code (RFC 6455, 7.4), metric label, and the reason as the client reads it: what happened, and whether
@@ -66,6 +69,7 @@ impl Goodbye {
             Self::Malformed => (1002, "malformed", "not a WebSocket frame"),
             Self::NotText => (1007, "not_text", "not UTF-8"),
             Self::NotSeated => (1008, "not_seated", "not let in: the message before this says why"),
+            Self::Overloaded => (1013, "overloaded", "too much is asked for just now: come back later"),
         }
     }
 

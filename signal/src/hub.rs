@@ -1,6 +1,7 @@
 //! Who hears it: the rooms and peers of this node. Synchronous; time is an argument.
 
 pub mod mailbox;
+pub mod roamer;
 pub mod room;
 pub mod roster;
 pub mod session;
@@ -16,9 +17,10 @@ use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
 use crate::dialect::{AllTerms, Dialect};
 use crate::goodbye::Goodbye;
-use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
+use crate::message::{Claim, Event, Frame, NodeId, Parting, PeerId, RoomId, Seat, Speaker};
 
 use mailbox::{Bounds, Left, Letter, Mailbox};
+use roamer::Roamer;
 use room::{Member, News, Room, Snapshot};
 use roster::Pace;
 use session::Session;
@@ -93,6 +95,7 @@ pub struct Hub {
     terms: AllTerms,
     rosters: Pace,
     rooms: Map<RoomId, Room>,
+    roamers: Map<Seat, Roamer>,
     /// How many sessions there are, by dialect.
     population: BTreeMap<&'static str, usize>,
     /// The rooms that are still to be told who is in them, and when. Some may have been told meanwhile.
@@ -103,8 +106,9 @@ pub struct Hub {
 impl Hub {
     /// A node without peers.
     pub fn new(me: NodeId, bounds: Bounds, terms: AllTerms, rosters: Pace) -> Self {
-        let (rooms, population, untold) = (Map::default(), BTreeMap::new(), BTreeSet::new());
-        Self { me, bounds, terms, rosters, rooms, population, untold, seats: 0 }
+        let (rooms, roamers) = (Map::default(), Map::default());
+        let (population, untold) = (BTreeMap::new(), BTreeSet::new());
+        Self { me, bounds, terms, rosters, rooms, roamers, population, untold, seats: 0 }
     }
 
     /// The room, if one of this node's peers is in it.
@@ -218,7 +222,7 @@ impl Hub {
         session.seat = Some(seat);
         session.heard(now);
         session.coming = !listed;
-        session.leaving = false;
+        session.leaving = None;
         if moved {
             session.expect_hand_over(until);
         }
@@ -228,6 +232,76 @@ impl Hub {
         }
         session.shut_or_open();
         Seated { speaker, mailbox: session.mailbox.clone(), resumed }
+    }
+
+    /// Seats a connection that is nowhere yet.
+    pub fn open(&mut self, dialect: &'static dyn Dialect) -> Seated {
+        self.seats += 1;
+        let seat = Seat(self.seats);
+        let mailbox = Mailbox::new(self.bounds);
+        mailbox.give_to(seat);
+        let roamer = Roamer::new(dialect, mailbox);
+        let mailbox = roamer.mailbox.clone();
+        self.roamers.insert(seat, roamer);
+        Seated { speaker: Roamer::nowhere(dialect, seat), mailbox, resumed: false }
+    }
+
+    /// The connection at `seat`, if it is one that roams.
+    pub fn roamer(&self, seat: Seat) -> Option<&Roamer> {
+        self.roamers.get(&seat)
+    }
+
+    /// Every connection that roams.
+    pub fn roamers(&self) -> impl Iterator<Item = &Roamer> {
+        self.roamers.values()
+    }
+
+    /// The connection at `seat`, which roams, is `peer` in `room` from now on, as `snapshot` shows; it hears `welcome` before
+    /// anything that is said there. `None` if it has ended meanwhile, or somebody else has the peer: then it never came.
+    pub fn come_in(
+        &mut self,
+        seat: Seat,
+        (room, peer): (&RoomId, &PeerId),
+        snapshot: Snapshot,
+        welcome: Option<Frame>,
+        now: Instant,
+    ) -> Option<Speaker> {
+        let roamer = self.roamers.get(&seat)?;
+        let (dialect, mailbox) = (roamer.dialect, roamer.mailbox.clone());
+        self.adopt(dialect, room, peer, snapshot, now);
+        let session = self.session_mut(room, peer)?;
+        if let Some(welcome) = welcome {
+            // Who does not read is sent away by what does not fit next.
+            let _ = mailbox.answer(welcome);
+        }
+        (session.seat, session.mailbox) = (Some(seat), mailbox);
+        self.roamers.get_mut(&seat)?.places.insert(room.clone(), peer.clone());
+        Some(Speaker { room: room.clone(), peer: peer.clone(), seat })
+    }
+
+    /// The connection at `seat`, which roams, is not in `room` any more, as which peer it was, and this node's hold on that
+    /// one. What was written there before is still heard.
+    pub fn go_out(&mut self, seat: Seat, room: &RoomId) -> Option<(PeerId, Claim)> {
+        let peer = self.roamers.get_mut(&seat)?.places.remove(room)?;
+        let bounds = self.bounds;
+        let session = self.session_mut(room, &peer).filter(|session| session.seat == Some(seat))?;
+        (session.seat, session.mailbox) = (None, Arc::new(Mailbox::new(bounds)));
+        let claim = session.claim;
+        Some((peer, claim))
+    }
+
+    /// The connection at `seat`, which roams, has ended: what it has not confirmed. It is to leave its rooms before.
+    pub fn hang_up(&mut self, seat: Seat, goodbye: Goodbye) -> Left {
+        let roamer = self.roamers.remove(&seat);
+        roamer.map(|roamer| roamer.mailbox.close(None, goodbye)).unwrap_or_default()
+    }
+
+    /// What waits for the speaker, as long as its connection holds the peer.
+    pub fn mailbox(&mut self, speaker: &Speaker) -> Result<Arc<Mailbox>, Goodbye> {
+        match self.roamers.get(&speaker.seat) {
+            Some(roamer) => Ok(roamer.mailbox.clone()),
+            None => Ok(self.session(speaker)?.mailbox.clone()),
+        }
     }
 
     /// Another node has had this node's peer for a while, and may hold something for it.
@@ -249,6 +323,9 @@ impl Hub {
 
     /// A sign of life from the speaker; whether this is its first word in the room.
     pub fn heard(&mut self, speaker: &Speaker, now: Instant) -> Result<bool, Goodbye> {
+        if self.roamers.contains_key(&speaker.seat) {
+            return Ok(false);
+        }
         let session = self.session(speaker)?;
         session.heard(now);
         Ok(session.coming)
@@ -266,9 +343,8 @@ impl Hub {
     /// The speaker has received the first `count` letters that its connection has taken out of its mailbox: those that were not
     /// known to have arrived.
     pub fn confirmed(&mut self, speaker: &Speaker, count: u64, now: Instant) -> Result<Vec<Letter>, Goodbye> {
-        let session = self.session(speaker)?;
-        session.heard(now);
-        Ok(session.mailbox.confirm(speaker.seat, count))
+        self.heard(speaker, now)?;
+        Ok(self.mailbox(speaker)?.confirm(speaker.seat, count))
     }
 
     /// `held` was held on another node for a peer that is here now; what does not fit comes back, and all if the peer is
@@ -295,9 +371,9 @@ impl Hub {
     }
 
     /// The peer is to leave as soon as the directory can be told.
-    pub fn is_leaving(&mut self, room: &RoomId, peer: &PeerId, claim: Claim) {
+    pub fn is_leaving(&mut self, room: &RoomId, peer: &PeerId, claim: Claim, how: Parting) {
         if let Some(session) = self.session_mut(room, peer).filter(|session| session.claim == claim) {
-            session.leaving = true;
+            session.leaving = Some(how);
         }
     }
 
@@ -365,16 +441,20 @@ impl Hub {
         peers.map(|peer| (peer.clone(), known.member(&peer).map(|member| member.node.clone()))).collect()
     }
 
-    /// Puts `letter` into the mailbox of each of this node's peers in `room`, but for those who `wait` for older ones: into
-    /// how many, those whose mailboxes were full, and those who wait.
+    /// Puts `letter` into the mailbox of each of this node's peers in `room`, not of `but`, and not of those who `wait` for
+    /// older ones: into how many, those whose mailboxes were full, and those who wait.
     pub fn tell_all(
         &self,
         room: &RoomId,
         letter: &Letter,
+        but: Option<&PeerId>,
         wait: impl Fn(&PeerId) -> bool,
     ) -> (usize, Vec<PeerId>, Vec<PeerId>) {
         let (mut told, mut full, mut left_out) = (0, Vec::new(), Vec::new());
         for (peer, session) in self.rooms.get(room).iter().flat_map(|known| &known.sessions) {
+            if but == Some(peer) {
+                continue;
+            }
             if wait(peer) {
                 left_out.push(peer.clone());
             } else if session.mailbox.push(letter.clone()).is_err() {
@@ -444,13 +524,37 @@ impl Hub {
         }
     }
 
-    /// Whether the membership that `peer` holds by `claim` is still to be ended; and whether it has said `bye`.
-    pub fn is_to_leave(&self, room: &RoomId, peer: &PeerId, claim: Claim, now: Instant) -> Option<bool> {
+    /// Whether the membership that `peer` holds by `claim` is still to be ended; and how, if not because its time is over.
+    pub fn is_to_leave(
+        &self,
+        room: &RoomId,
+        peer: &PeerId,
+        claim: Claim,
+        now: Instant,
+    ) -> Option<Option<Parting>> {
         let known = self.rooms.get(room)?;
         let session = known.sessions.get(peer)?;
         let grace = self.terms.get(known.dialect.name())?.grace;
         let over = session.claim == claim && session.is_over(now, grace);
         over.then_some(session.leaving)
+    }
+
+    /// Every connection: its mailbox.
+    pub fn connected(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
+        let settled = self
+            .sessions()
+            .filter(|(_, _, session)| session.seat.is_some_and(|seat| !self.roamers.contains_key(&seat)));
+        let roaming = self.roamers.values().map(|roamer| &roamer.mailbox);
+        settled.map(|(_, _, session)| &session.mailbox).chain(roaming)
+    }
+
+    /// Bytes that wait for all peers and connections, or are not confirmed.
+    pub fn bytes(&self) -> usize {
+        let away = self.sessions().filter(|(_, _, session)| session.seat.is_none());
+        away.map(|(_, _, session)| &session.mailbox)
+            .chain(self.connected())
+            .map(|mailbox| mailbox.bytes())
+            .sum()
     }
 
     /// Every session of this node, to give up what waits.

@@ -107,6 +107,37 @@ pub enum To {
     Peer(PeerId),
     /// All of them, the sender too.
     Everyone,
+    /// All but the sender.
+    Others,
+    /// All who are in that room, wherever the sender is.
+    Topic(RoomId),
+}
+
+/// Where a connection goes that leaves the room that it is in, if it is in one.
+#[derive(Debug)]
+pub enum Destination {
+    /// Nowhere else.
+    Out,
+    /// Into a room that is made for it, as this peer.
+    New(PeerId),
+    /// Into that room.
+    Room {
+        /// The room.
+        room: RoomId,
+        /// As whom.
+        peer: PeerId,
+        /// What the client calls the room.
+        written: Box<str>,
+    },
+}
+
+/// How somebody comes to be no member any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// It has said so.
+    OnPurpose,
+    /// Its connection broke, or its node.
+    Dropped,
 }
 
 /// What a peer asks for.
@@ -134,6 +165,12 @@ pub enum Command {
     IceServers,
     /// I leave the room.
     Leave,
+    /// I leave the room that I am in, and go there.
+    Go(Destination),
+    /// I am in these rooms too, from now on.
+    Subscribe(Vec<RoomId>),
+    /// I leave these, of the rooms that I am in.
+    Unsubscribe(Vec<RoomId>),
     /// I give up my name, and stay connected without one: nothing that I say from now on is heard.
     Release,
     /// The dialect has the answer itself: a pong, or what was wrong with a frame.
@@ -192,6 +229,8 @@ pub enum Event<'a> {
         kind: &'a str,
         /// The payload as it was sent.
         payload: Option<&'a RawValue>,
+        /// How many it is for.
+        listeners: usize,
     },
     /// Who is in the room, in order of arrival.
     Roster {
@@ -202,13 +241,6 @@ pub enum Event<'a> {
     },
     /// The STUN and TURN servers, in order of preference.
     IceServers(&'a [IceServer]),
-    /// Somebody left on purpose.
-    Left {
-        /// Who.
-        peer: &'a PeerId,
-        /// When; milliseconds since 1970.
-        at: u64,
-    },
     /// Are you still there?
     AreYouThere {
         /// Now; milliseconds since 1970.
@@ -255,17 +287,28 @@ pub enum Event<'a> {
     Busy,
     /// You have your name.
     Seated,
-    /// You do not get the name that you want.
+    /// You are in this room now.
+    Entered {
+        /// What you call it; what it is called, if it was made for you.
+        room: &'a str,
+        /// Whether it was made for you.
+        made: bool,
+    },
+    /// You are in no room now.
+    Out,
+    /// You do not get the name or the place that you want.
     NotSeated(NotSeated),
 }
 
-/// Why somebody does not get a name.
+/// Why somebody does not get a name, or into a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSeated {
     /// Somebody else has it.
     Taken,
     /// As many are here as may be.
     TooMany,
+    /// There is no such room, or nobody who would let you in.
+    NoRoom,
 }
 
 /// An entry of `RTCConfiguration.iceServers` (W3C WebRTC, 4.2.4). One entry never mixes STUN and TURN.

@@ -236,6 +236,7 @@ fn terms(settings: &Settings) -> AllTerms {
         guest_limit: settings.camus.guest_limit,
         wait_for_name: Duration::ZERO,
         names: 0,
+        topics: 0,
     };
     let peerjs = Terms {
         ask_after: None,
@@ -243,6 +244,7 @@ fn terms(settings: &Settings) -> AllTerms {
         guest_limit: 1,
         wait_for_name: settings.peerjs.expire_timeout,
         names: settings.peerjs.concurrent_limit,
+        topics: 0,
     };
     [(camus::NAME, camus), (peerjs::NAME, peerjs)].into()
 }

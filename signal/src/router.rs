@@ -6,6 +6,7 @@
 //!   peer that has to be looked for; `ways` has the rules by which it stays in order and is not lost with another node,
 //!   `receipts` what other nodes are told of theirs;
 //! - `entrance`: a peer comes, goes, is away, or moves between nodes;
+//! - `roaming`: a connection comes into rooms and leaves them by what it says;
 //! - `names`: a peer gets, gives up or loses a name that is its own in the whole cluster;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
@@ -17,6 +18,7 @@ mod names;
 mod news;
 mod post;
 mod receipts;
+mod roaming;
 mod ways;
 
 use std::collections::{BTreeSet, HashMap};
@@ -39,7 +41,7 @@ use crate::hub::room::Room;
 use crate::hub::roster::Pace;
 use crate::hub::{Due, Hub};
 use crate::ice::{Ice, Turn};
-use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker};
+use crate::message::{Claim, Command, Event, Frame, IceServer, NodeId, PeerId, Profile, RoomId, Speaker, To};
 use crate::metrics::Metrics;
 use acceptance::Acceptances;
 pub use entrance::Wish;
@@ -73,6 +75,15 @@ const MAX_UNSAID: usize = 20_000;
 
 /// How long each of some peers has been silent, in milliseconds.
 type Silence = Vec<(PeerId, u64)>;
+
+/// What comes after a frame.
+#[derive(Default)]
+pub struct Next {
+    /// The way that the speaker fills is nearly full: when its next frame may be read.
+    pub relief: Option<Relief>,
+    /// Who speaks from now on, if the connection has gone to another room.
+    pub speaker: Option<Speaker>,
+}
 
 /// The one place that knows where a message goes next.
 pub struct Router {
@@ -165,8 +176,7 @@ impl Router {
         self.been_up.fetch_or(self.backplane.is_up(), Ordering::Relaxed) || self.backplane.is_up()
     }
 
-    /// Does what `speaker` asks for, with a frame that was read at `read`. If the way that it fills is nearly full, says
-    /// when the next frame may be read. Fails if the connection no longer has the peer: nothing can be done in the name
+    /// Does what `speaker` asks for, with a frame that was read at `read`. Fails if the connection no longer has the peer: nothing can be done in the name
     /// of one who was replaced.
     pub async fn act(
         self: &Arc<Self>,
@@ -174,25 +184,29 @@ impl Router {
         speaker: &Speaker,
         command: Command,
         read: Instant,
-    ) -> Result<Option<Relief>, Goodbye> {
-        let mut relief = None;
+    ) -> Result<Next, Goodbye> {
+        let mut next = Next::default();
         let first_word = self.hub.lock().heard(speaker, read)?;
         if first_word && self.list(speaker).await.is_err() {
-            return self.answer(speaker, dialect.encode(&Event::Busy)).map(|()| None);
+            return self.answer(speaker, dialect.encode(&Event::Busy)).map(|()| next);
         }
         match command {
             Command::Tell { to, kind, payload, receipt, id } => {
                 let message = (&to, &*kind, payload.as_deref());
-                relief = match id {
-                    Some(id) => self.tell_named(dialect, speaker, message, receipt, id, read)?,
-                    None => self.tell(dialect, speaker, message, receipt, None, read),
+                next.relief = match (&to, id) {
+                    (To::Topic(topic), _) => self.tell_topic(dialect, speaker, topic, message, read).await?,
+                    (_, Some(id)) => self.tell_named(dialect, speaker, message, receipt, id, read)?,
+                    (_, None) => self.tell(dialect, speaker, message, receipt, None, read),
                 };
             }
+            Command::Go(to) => next.speaker = self.go(dialect, speaker, to).await?,
+            Command::Subscribe(topics) => self.subscribe(dialect, speaker, topics).await?,
+            Command::Unsubscribe(topics) => self.unsubscribe(dialect, speaker, &topics).await,
             Command::Rename(profile) => self.rename(dialect, speaker, profile).await?,
             Command::Roster => self.roster(speaker)?,
             Command::IceServers => self.ice_servers(dialect, speaker).await?,
-            Command::Leave => return self.bye(dialect, speaker).await.map(|()| None),
-            Command::Release => return self.release(speaker).await.map(|()| None),
+            Command::Leave => return self.bye(dialect, speaker).await.map(|()| next),
+            Command::Release => return self.release(speaker).await.map(|()| next),
             Command::Answer(frame) => self.answer(speaker, Some(frame))?,
             Command::Noted => {}
         }
@@ -202,7 +216,7 @@ impl Router {
             session.coming = false;
             session.shut_or_open();
         }
-        Ok(relief)
+        Ok(next)
     }
 
     /// The speaker has received the first `count` letters that were ever taken out of its mailbox.
@@ -220,8 +234,7 @@ impl Router {
     /// Answers the speaker. One who does not read the answers to its own questions is sent away.
     fn answer(&self, speaker: &Speaker, frame: Option<Frame>) -> Result<(), Goodbye> {
         let Some(frame) = frame else { return Ok(()) };
-        let mut hub = self.hub.lock();
-        hub.session(speaker)?.mailbox.answer(frame).map_err(|_| Goodbye::Slow)
+        self.hub.lock().mailbox(speaker)?.answer(frame).map_err(|_| Goodbye::Slow)
     }
 
     /// Tells the speaker its servers; in a moment of their own, if a service has to be asked for credentials: what else
@@ -302,7 +315,10 @@ impl Router {
         if let Some(mut member) = member.filter(|member| member.claim == claim) {
             change.make_to(&mut member);
             let (room, peer) = (room.clone(), peer.clone());
-            self.publish(nodes, Changed { room, version, peer, member: Some(member), frame: None, roster });
+            self.publish(
+                nodes,
+                Changed { room, version, peer, member: Some(member), frames: Vec::new(), roster },
+            );
         }
         Ok(())
     }
@@ -400,7 +416,7 @@ impl Router {
             let rooms = hub.rooms().filter(|(room, _)| room.dialect() == dialect).count();
             self.metrics.set_rooms(dialect, rooms);
         }
-        let bytes: usize = hub.sessions().map(|(_, _, session)| session.mailbox.bytes()).sum();
+        let bytes = hub.bytes();
         drop(hub);
         self.metrics.mailbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let (letters, bytes) = {

@@ -12,6 +12,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -21,7 +22,7 @@ use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
-use crate::message::{Command, Event, Frame, PeerId};
+use crate::message::{Command, Event, Frame, Parting, PeerId};
 use crate::metrics::{Connected, Metrics};
 use crate::router::Router;
 
@@ -166,7 +167,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             let _ = timeout(FAREWELL, self.prepare_to_part()).await;
         }
         // Before the last words: who hears them and comes back at once is to find its seat free.
-        self.router.gone(self.dialect, &self.seated.speaker).await;
+        let how = if goodbye == Goodbye::Closed { Parting::OnPurpose } else { Parting::Dropped };
+        self.router.gone(self.dialect, &self.seated.speaker, how).await;
         let _ = farewell(&mut self.stream, goodbye).await;
     }
 
@@ -319,12 +321,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Message::Binary(bytes) => self.dialect.decode_binary(speaker, bytes),
             Message::Pong(pong) => return self.receipt(pong, now),
             Message::Ping(_) => return self.router.heard(speaker),
-            Message::Close(_) => return Err(Goodbye::Closed),
+            Message::Close(why) => return Err(closed(why.as_ref())),
             Message::Frame(_) => return Ok(()),
         };
         self.connected.messages_in.inc();
         self.nameless = matches!(command, Command::Release);
-        self.held_up = self.router.act(self.dialect, &self.seated.speaker, command, now).await?;
+        let next = self.router.act(self.dialect, &self.seated.speaker, command, now).await?;
+        self.held_up = next.relief;
+        if let Some(speaker) = next.speaker {
+            self.seated.speaker = speaker;
+        }
         Ok(())
     }
 
@@ -394,6 +400,15 @@ where
         Ok(())
     };
     timeout(FAREWELL, last_words).await.unwrap_or(Ok(()))
+}
+
+/// A client that closes its socket says so with these codes, or none (RFC 6455, 7.4.1); with another one something went
+/// wrong.
+fn closed(why: Option<&CloseFrame>) -> Goodbye {
+    match why.map(|frame| frame.code) {
+        None | Some(CloseCode::Normal | CloseCode::Away | CloseCode::Status) => Goodbye::Closed,
+        Some(_) => Goodbye::Broken,
+    }
 }
 
 /// Ready when there is room, if that is waited for.

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Away, Customs, Dialect, Door, Knock, Names, too_deep};
-use crate::message::{Command, Event, Frame, IceServer, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
+use crate::message::{
+    Command, Event, Frame, IceServer, Parting, PeerId, Receipt, RoomId, Speaker, To, Undelivered,
+};
 
 /// The camus protocol.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ static CUSTOMS: Customs = Customs {
     default_profile: "Major Tom",
     listed_by_first_message: true,
     announces_session: false,
+    host: None,
     names: Names::OfRoom,
     hurries_receipts: false,
 };
@@ -116,6 +119,14 @@ impl Dialect for Camus {
         refuse("Not a message: binary frame; send JSON in a text frame")
     }
 
+    /// Who only drops may come back.
+    fn parting(&self, peer: &PeerId, how: Parting, at: u64) -> Vec<Frame> {
+        match how {
+            Parting::OnPurpose => vec![frame(peer.as_str(), "bye", &at.to_string())],
+            Parting::Dropped => Vec::new(),
+        }
+    }
+
     fn encode(&self, event: &Event<'_>) -> Option<Frame> {
         Some(match event {
             Event::Told { from, kind, payload, .. } => {
@@ -128,7 +139,6 @@ impl Dialect for Camus {
             Event::IceServers(servers) => {
                 from_server("ice-servers", &json(&servers.iter().map(ice).collect::<Vec<_>>()))
             }
-            Event::Left { peer, at } => frame(peer.as_str(), "bye", &at.to_string()),
             Event::AreYouThere { at } => from_server("ping", &at.to_string()),
             Event::Removed { at } => from_server("bye", &at.to_string()),
             Event::Undelivered { to, why, id: None } => error(&undelivered(to, *why)),
@@ -138,7 +148,7 @@ impl Dialect for Camus {
             Event::Session { .. } | Event::GoingAway { .. } => return None,
             Event::Busy => error("Busy: the server cannot do that just now; try again in a few seconds"),
             // A client finds that out by itself, or hears it before it has a socket.
-            Event::Seated | Event::NotSeated(_) => return None,
+            Event::Seated | Event::NotSeated(_) | Event::Entered { .. } | Event::Out => return None,
         })
     }
 }
@@ -306,7 +316,8 @@ mod tests {
             (To::Peer(PeerId::new("bob")), "offer", Receipt::TellSender)
         );
         let from = PeerId::new("t0m");
-        let told = Event::Told { from: &from, to: &to, kind: &kind, payload: payload.as_deref() };
+        let told =
+            Event::Told { from: &from, to: &to, kind: &kind, payload: payload.as_deref(), listeners: 1 };
         assert_eq!(
             Camus.encode(&told).unwrap().to(&PeerId::new("bob")),
             r#"{"sender":"t0m","receiver":"bob","type":"offer","data":{ "sdp" : "v=0\r\n\u00e9" , "n":1e999}}"#

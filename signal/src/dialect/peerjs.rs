@@ -21,6 +21,7 @@ static CUSTOMS: Customs = Customs {
     away: Away::Gone,
     default_profile: "",
     listed_by_first_message: false,
+    host: None,
     names: Names::OfCluster,
     announces_session: false,
     // A client ends a call for which it gets a second offer.
@@ -124,7 +125,7 @@ impl Dialect for Peerjs {
 
     fn encode(&self, event: &Event<'_>) -> Option<Frame> {
         Some(match event {
-            Event::Told { from, to: To::Peer(to), kind, payload } => {
+            Event::Told { from, to: To::Peer(to), kind, payload, .. } => {
                 frame(kind, from.as_str(), to.as_str(), *payload)
             }
             Event::Undelivered { to, .. } => {
@@ -191,7 +192,13 @@ mod tests {
     /// What the receiver of the message in `text` reads.
     fn relayed(text: &str) -> String {
         let Command::Tell { to, kind, payload, .. } = decode(text) else { panic!("{text} is not relayed") };
-        let event = Event::Told { from: &bob().peer, to: &to, kind: &kind, payload: payload.as_deref() };
+        let event = Event::Told {
+            from: &bob().peer,
+            to: &to,
+            kind: &kind,
+            payload: payload.as_deref(),
+            listeners: 1,
+        };
         read_as(&Peerjs.encode(&event).unwrap(), "alice")
     }
 
@@ -308,7 +315,6 @@ mod tests {
         let never = Event::Undelivered { to: &PeerId::new("no\"body"), why: Undelivered::Absent, id: None };
         assert_eq!(says(&never).unwrap(), r#"{"type":"EXPIRE","src":"no\"body","dst":"bob"}"#);
         for silent in [
-            Event::Left { peer: &PeerId::new("alice"), at: 1 },
             Event::Removed { at: 1 },
             Event::AreYouThere { at: 1 },
             Event::Roster { room: "alice", peers: &[] },

@@ -22,7 +22,7 @@ use crate::backplane::Refusal;
 use crate::dialect::{Dialect, Door, Knock, own_room};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
-use crate::message::{Event, Frame, NotSeated, PeerId, Speaker};
+use crate::message::{Event, Frame, NotSeated, Parting, PeerId, Speaker};
 use crate::router::Wish;
 use crate::socket::{self, Socket};
 
@@ -119,7 +119,7 @@ impl Site {
                 return Some(Socket::new(stream, dialect, seated, router, manners, self.metrics.clone()));
             }
             (Admitted::Seated(seated), None) => {
-                self.router.gone(dialect, &seated.speaker).await;
+                self.router.gone(dialect, &seated.speaker, Parting::Dropped).await;
             }
             (Admitted::TurnedAway(words), Some(stream)) => {
                 self.metrics.goodbye(Goodbye::NotSeated);
@@ -140,6 +140,10 @@ impl Site {
                 self.listed_origin(headers)?;
                 Ok(Visit::Claim(peer, token))
             }
+            Door::Open => {
+                self.listed_origin(headers)?;
+                Ok(Visit::Roam)
+            }
             Door::Shut(words) => Ok(Visit::TurnAway(words)),
         }
     }
@@ -154,6 +158,7 @@ impl Site {
                 }
                 return Ok(Admitted::Seated(seated));
             }
+            Visit::Roam => return Ok(Admitted::Seated(self.router.open(dialect))),
             Visit::TurnAway(words) => return Ok(Admitted::TurnedAway(words)),
             Visit::Claim(peer, token) => {
                 let proof = access::fingerprint(&own_room(dialect.name(), &peer), &token);
@@ -176,6 +181,8 @@ enum Visit {
     Enter(Wish),
     /// This name, with this token.
     Claim(PeerId, String),
+    /// No place yet.
+    Roam,
     /// Nothing that it gets: these are the words for it.
     TurnAway(Frame),
 }

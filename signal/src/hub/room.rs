@@ -73,6 +73,15 @@ impl Snapshot {
         self.members.iter().find(|(id, _)| id == peer).map(|(_, member)| member)
     }
 
+    /// Its members, by the nodes that have them.
+    pub fn by_node(self) -> BTreeMap<NodeId, Vec<PeerId>> {
+        let mut by_node: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (peer, member) in self.members {
+            by_node.entry(member.node).or_default().push(peer);
+        }
+        by_node
+    }
+
     /// Whether anybody in it has a living socket.
     pub fn has_somebody(&self) -> bool {
         self.members.iter().any(|(_, member)| !member.away)
@@ -173,6 +182,11 @@ impl Room {
             self.version = version;
         }
         news
+    }
+
+    /// How many are in it.
+    pub fn population(&self) -> usize {
+        self.members.len()
     }
 
     /// The version up to which every change is known.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::mailbox::{Letter, Mailbox};
-use crate::message::{Claim, Seat};
+use crate::message::{Claim, Parting, Seat};
 
 /// One of this node's own peers.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub struct Session {
     pub coming: bool,
     /// Whether it has asked who is here.
     pub knows_roster: bool,
-    /// It has said `bye`, and is to leave as soon as the directory can be told.
-    pub leaving: bool,
+    /// It is to leave as soon as the directory can be told, and how it comes to that.
+    pub leaving: Option<Parting>,
     /// What is on its way here from the node that had it before.
     pub hand_over: Option<HandOver>,
     /// What it has called its last messages, the newest last.
@@ -55,7 +55,7 @@ impl Session {
             asked: false,
             coming: false,
             knows_roster,
-            leaving: false,
+            leaving: None,
             hand_over: None,
             said: VecDeque::new(),
         }
@@ -86,7 +86,7 @@ impl Session {
 
     /// Whether its time in the room is over.
     pub fn is_over(&self, now: Instant, grace: Duration) -> bool {
-        self.leaving || now.duration_since(self.seen) >= grace
+        self.leaving.is_some() || now.duration_since(self.seen) >= grace
     }
 
     /// What another node held for it may come until then; newer messages wait for that.

@@ -29,8 +29,14 @@ fn room() -> RoomId {
 }
 
 fn hub() -> Hub {
-    let terms =
-        Terms { ask_after: Some(ASK), grace: GRACE, guest_limit: 0, wait_for_name: Duration::ZERO, names: 0 };
+    let terms = Terms {
+        ask_after: Some(ASK),
+        grace: GRACE,
+        guest_limit: 0,
+        wait_for_name: Duration::ZERO,
+        names: 0,
+        topics: 0,
+    };
     let rosters = Pace { interval: INTERVAL, bytes_per_second: 1 << 20 };
     Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, [(camus::NAME, terms)].into(), rosters)
 }

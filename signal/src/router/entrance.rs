@@ -10,11 +10,12 @@ use tokio::time::timeout;
 use super::{Router, Silence, millis};
 use crate::backplane::{Change, Changed, Creation, Departure, Entry, Envelope, Refusal};
 use crate::chance;
-use crate::dialect::{self, Away, Dialect, Names};
+use crate::dialect::{self, Away, Dialect};
 use crate::goodbye::Goodbye;
-use crate::hub::Seated;
 use crate::hub::room::{Record, Snapshot};
-use crate::message::{Claim, Event, Frame, NodeId, PeerId, Profile, RoomId, Speaker};
+use crate::hub::session::Session;
+use crate::hub::{Hub, Seated};
+use crate::message::{Claim, Event, Frame, NodeId, Parting, PeerId, Profile, RoomId, Speaker};
 use crate::metrics::Resume;
 
 /// How often a connection tries for a seat while others take the one that it was about to take.
@@ -46,6 +47,14 @@ impl Drop for Ask<'_> {
 /// The last words to a peer that is not a member any more.
 pub(super) fn removed(room: &RoomId) -> Option<Frame> {
     dialect::named(room.dialect())?.encode(&Event::Removed { at: millis() })
+}
+
+/// What follows from a peer's coming.
+pub(super) struct Came<T> {
+    /// What its seating gave.
+    pub seated: T,
+    /// Until a moment ago news about the room was none of this node's, and passed it by: it is to be read again.
+    pub is_new_here: bool,
 }
 
 /// A connection's wish to be somebody in a room.
@@ -177,40 +186,60 @@ impl Router {
             None => {}
         }
         let moved_from = held_by.filter(|node| node != me);
-        let (version, member) = (snapshot.version, snapshot.member(&peer).cloned());
+        let moved = moved_from.is_some();
+        let seat =
+            |hub: &mut Hub, snapshot| hub.seat(dialect, &wish.room, &peer, snapshot, moved, chance::now());
+        let came = self.come(dialect, (&wish.room, &peer), snapshot, moved_from, seat);
+        if came.is_new_here {
+            self.read_again(wish.room.clone());
+        }
+        came.seated
+    }
+
+    /// A peer has joined a room in the directory: it is seated here by `seat`, and the others are told.
+    pub(super) fn come<T>(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        (room, peer): (&RoomId, &PeerId),
+        snapshot: Snapshot,
+        moved_from: Option<NodeId>,
+        seat: impl FnOnce(&mut Hub, Snapshot) -> T,
+    ) -> Came<T> {
+        let (version, member) = (snapshot.version, snapshot.member(peer).cloned());
         let awaited_by = snapshot.awaited_by.clone();
         let (is_new_here, missed, seated, mut nodes) = {
             let mut hub = self.hub.lock();
-            let is_new_here = hub.room(&wish.room).is_none();
-            let missed = hub.room(&wish.room).is_some_and(|room| room.version() + 1 < version);
-            let seated = hub.seat(dialect, &wish.room, &peer, snapshot, moved_from.is_some(), chance::now());
-            (is_new_here, missed, seated, hub.other_nodes(&wish.room))
+            let is_new_here = hub.room(room).is_none();
+            let missed = hub.room(room).is_some_and(|known| known.version() + 1 < version);
+            let seated = seat(&mut hub, snapshot);
+            (is_new_here, missed, seated, hub.other_nodes(room))
         };
-        self.announce(&wish.room, &peer, &awaited_by);
+        self.announce(room, peer, &awaited_by);
         // The node that had it may have nobody else in this room.
         nodes.extend(moved_from);
-        let room = wish.room.clone();
-        self.publish(nodes, Changed { room, version, peer, member, frame: None, roster: false });
-        if is_new_here {
-            // Until a moment ago news about this room was none of this node's, and passed it by.
-            self.read_again(wish.room.clone());
-        } else if missed {
+        let frames = dialect.arrival(peer);
+        let (id, peer) = (room.clone(), peer.clone());
+        self.publish(nodes, Changed { room: id, version, peer, member, frames, roster: false });
+        if missed && !is_new_here {
             // What has happened before is known with this, and nobody else may live to tell of it.
-            self.show_roster(&wish.room, None);
+            self.show_roster(room, None);
         }
-        seated
+        Came { seated, is_new_here }
     }
 
     /// The speaker's connection has ended.
-    pub async fn gone(self: &Arc<Self>, dialect: &'static dyn Dialect, speaker: &Speaker) {
+    pub async fn gone(self: &Arc<Self>, dialect: &'static dyn Dialect, speaker: &Speaker, how: Parting) {
+        if self.hub.lock().roamer(speaker.seat).is_some() {
+            return self.hang_up(dialect, speaker.seat, how).await;
+        }
         let (room, peer) = (&speaker.room, &speaker.peer);
         let parked = self.hub.lock().park(speaker);
         let Some(claim) = parked else { return };
         match dialect.customs().away {
             Away::Gone => {
                 // Should the directory not answer, the next tick tries again.
-                self.hub.lock().is_leaving(room, peer, claim);
-                self.leave(room, peer, claim, None).await;
+                self.hub.lock().is_leaving(room, peer, claim, how);
+                self.leave(room, peer, claim, dialect.parting(peer, how, millis())).await;
             }
             // If the directory is away, the others learn that this peer is when it comes back.
             Away::Parked => drop(self.change(room, peer, claim, Change::Away, false).await),
@@ -224,26 +253,34 @@ impl Router {
         speaker: &Speaker,
     ) -> Result<(), Goodbye> {
         let claim = self.hub.lock().session(speaker)?.claim;
-        let frame = dialect.encode(&Event::Left { peer: &speaker.peer, at: millis() });
+        let frames = dialect.parting(&speaker.peer, Parting::OnPurpose, millis());
         match self.backplane.leave(&speaker.room, &speaker.peer, claim, departure(dialect)).await {
             Ok(version) => {
-                self.left((&speaker.room, &speaker.peer, claim), version, frame, None, Goodbye::Left);
+                self.left((&speaker.room, &speaker.peer, claim), version, frames, None, Goodbye::Left);
             }
             // The directory is away, or has lost it and is about to know it again: then it leaves.
-            Err(_) => self.hub.lock().session(speaker)?.leaving = true,
+            Err(_) => self.hub.lock().session(speaker)?.leaving = Some(Parting::OnPurpose),
         }
         Err(Goodbye::Left)
     }
 
     /// Ends a membership whose time is over, unless it was heard of meanwhile.
     pub(super) async fn remove(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim) {
-        let Some(said_bye) = self.hub.lock().is_to_leave(room, peer, claim, chance::now()) else { return };
-        let dialect = dialect::named(room.dialect()).filter(|_| said_bye);
-        let frame = dialect.and_then(|dialect| dialect.encode(&Event::Left { peer, at: millis() }));
-        self.leave(room, peer, claim, frame).await;
+        let Some(leaving) = self.hub.lock().is_to_leave(room, peer, claim, chance::now()) else { return };
+        let frames = match (dialect::named(room.dialect()), leaving) {
+            (Some(dialect), Some(how)) => dialect.parting(peer, how, millis()),
+            _ => Vec::new(),
+        };
+        self.leave(room, peer, claim, frames).await;
     }
 
-    async fn leave(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim, frame: Option<Frame>) {
+    pub(super) async fn leave(
+        self: &Arc<Self>,
+        room: &RoomId,
+        peer: &PeerId,
+        claim: Claim,
+        frames: Vec<Frame>,
+    ) {
         let Some(dialect) = dialect::named(room.dialect()) else { return };
         match self.backplane.leave(room, peer, claim, departure(dialect)).await {
             Ok(version) => {
@@ -251,11 +288,11 @@ impl Router {
                     Away::Parked => Goodbye::Removed,
                     Away::Gone => Goodbye::Silent,
                 };
-                self.left((room, peer, claim), version, frame, removed(room), goodbye);
+                self.left((room, peer, claim), version, frames, removed(room), goodbye);
             }
             // The next tick tries again.
             Err(Refusal::Unavailable) => {}
-            Err(Refusal::Superseded) => self.left_already(room, peer, claim, frame).await,
+            Err(Refusal::Superseded) => self.left_already(room, peer, claim, frames).await,
             Err(_) => self.dismiss(room, peer, None, Goodbye::Replaced),
         }
     }
@@ -263,31 +300,25 @@ impl Router {
     /// A membership could not be ended, as this node does not hold it. It may have been ended already, by a `leave` that
     /// the directory carried out and could not answer in time: then nobody else knows. Or somebody else has it now, and
     /// gets what is held here.
-    async fn left_already(
-        self: &Arc<Self>,
-        room: &RoomId,
-        peer: &PeerId,
-        claim: Claim,
-        frame: Option<Frame>,
-    ) {
+    async fn left_already(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim, frames: Vec<Frame>) {
         // The next tick tries again.
         let Ok(seen) = self.backplane.look(room, &[]).await else { return };
         let holds = self.hub.lock().is_to_leave(room, peer, claim, chance::now()).is_some();
         match seen.filter(|_| holds) {
             Some(seen) if seen.member(peer).is_none() => {
-                self.left((room, peer, claim), seen.version, frame, removed(room), Goodbye::Removed);
+                self.left((room, peer, claim), seen.version, frames, removed(room), Goodbye::Removed);
             }
             _ => self.read_again(room.clone()),
         }
     }
 
-    /// `peer` is not a member any more: the others hear `frame` and see the roster, it hears `last_words`, and whoever
+    /// `peer` is not a member any more: the others hear `frames` and see the roster, it hears `last_words`, and whoever
     /// has sent it something that it never got is told.
     fn left(
         self: &Arc<Self>,
         (room, peer, claim): (&RoomId, &PeerId, Claim),
         version: u64,
-        frame: Option<Frame>,
+        frames: Vec<Frame>,
         last_words: Option<Frame>,
         goodbye: Goodbye,
     ) {
@@ -301,7 +332,7 @@ impl Router {
         };
         self.left_over(room, peer, left, goodbye == Goodbye::Left);
         let (id, peer) = (room.clone(), peer.clone());
-        self.publish(nodes, Changed { room: id, version, peer, member: None, frame, roster: true });
+        self.publish(nodes, Changed { room: id, version, peer, member: None, frames, roster: true });
         self.hub.lock().forget_if_empty(room);
     }
 
@@ -327,10 +358,7 @@ impl Router {
     pub async fn send_everybody_away(&self, spread: Duration) {
         let mut connected: Vec<_> = {
             let hub = self.hub.lock();
-            let connected = hub.sessions().filter(|(_, _, session)| session.seat.is_some());
-            connected
-                .map(|(_, _, session)| (spread.mul_f64(rand::random()), session.mailbox.clone()))
-                .collect()
+            hub.connected().map(|mailbox| (spread.mul_f64(rand::random()), mailbox.clone())).collect()
         };
         connected.sort_by_key(|(after, _)| *after);
         let start = tokio::time::Instant::now();
@@ -343,14 +371,14 @@ impl Router {
     /// Whether anybody is connected, or something waits here that another node may fetch.
     pub fn holds_anything(&self) -> bool {
         let hub = self.hub.lock();
-        hub.sessions().any(|(_, _, session)| {
-            session.seat.is_some() || session.hand_over.is_some() || session.mailbox.bytes() > 0
-        })
+        let held =
+            |(_, _, session): (_, _, &Session)| session.hand_over.is_some() || session.mailbox.bytes() > 0;
+        hub.connected().next().is_some() || hub.sessions().any(held)
     }
 
     /// Whether anybody is connected.
     pub fn has_connections(&self) -> bool {
-        self.hub.lock().sessions().any(|(_, _, session)| session.seat.is_some())
+        self.hub.lock().connected().next().is_some()
     }
 
     /// The node stops: what it still holds for its peers goes no further. Letters of which other nodes have copies go from
@@ -372,9 +400,10 @@ impl Router {
     }
 }
 
+/// Who is waited for when it is away can tell leaving from that, and does not come back.
 fn departure(dialect: &'static dyn Dialect) -> Departure {
-    match dialect.customs().names {
-        Names::OfRoom => Departure::ForGood,
-        Names::OfCluster => Departure::Free,
+    match dialect.customs().away {
+        Away::Parked => Departure::ForGood,
+        Away::Gone => Departure::Free,
     }
 }

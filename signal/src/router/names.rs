@@ -11,7 +11,7 @@ use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::mailbox::Left;
 use crate::hub::room::Record;
-use crate::message::{Claim, NodeId, PeerId, Profile, RoomId, Speaker};
+use crate::message::{Claim, NodeId, Parting, PeerId, Profile, RoomId, Speaker};
 
 impl Router {
     /// Seats a connection as `peer`. `proof` tells its client from others: with the same one the name is taken over from
@@ -62,7 +62,7 @@ impl Router {
                 Ok(())
             }
             Err(Refusal::Unavailable) => {
-                self.hub.lock().is_leaving(room, peer, claim);
+                self.hub.lock().is_leaving(room, peer, claim, Parting::Dropped);
                 Ok(())
             }
             Err(_) => Err(Goodbye::Replaced),
@@ -82,7 +82,7 @@ impl Router {
     /// the name is free.
     pub(super) fn let_name_go(self: &Arc<Self>, room: &RoomId, peer: &PeerId, claim: Claim) {
         // Should the directory not answer, the next tick tries again.
-        self.hub.lock().is_leaving(room, peer, claim);
+        self.hub.lock().is_leaving(room, peer, claim, Parting::Dropped);
         let (router, room, peer) = (self.clone(), room.clone(), peer.clone());
         self.tasks.spawn(async move { router.remove(&room, &peer, claim).await });
     }

@@ -8,15 +8,15 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
-use super::Router;
+use super::{Router, millis};
 use crate::backplane::{Changed, Creation, Entry, Envelope, Notice, Refusal};
 use crate::chance;
-use crate::dialect::{self, Away, Names};
+use crate::dialect::{self, Away};
 use crate::goodbye::Goodbye;
 use crate::hub::Told;
 use crate::hub::mailbox::{Letter, Read};
 use crate::hub::room::{Member, News, Record, Snapshot};
-use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
+use crate::message::{Claim, Frame, NodeId, Parting, PeerId, RoomId, To};
 
 /// Follows the backplane's notices until it closes or the router is gone.
 pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Notice>) {
@@ -113,7 +113,7 @@ impl Router {
 
     /// A room has changed, by this node or another one.
     pub(super) fn changed(self: &Arc<Self>, changed: Changed) {
-        let Changed { room, version, peer, member, frame, roster } = changed;
+        let Changed { room, version, peer, member, frames, roster } = changed;
         if let Some(member) = &member {
             self.moved(&room, &peer, &member.node);
         }
@@ -123,9 +123,7 @@ impl Router {
             let is_listed = member.as_ref().is_some_and(|member| member.listed);
             (hub.apply(&room, version, &peer, member), is_new && is_listed)
         };
-        if let Some(frame) = frame {
-            self.tell_all_from_server(&room, frame);
-        }
+        self.tell_those_concerned(&room, &peer, frames);
         // One who was listed before it was known here has said so when nobody heard it.
         if roster || turns_up {
             self.show_roster(&room, None);
@@ -136,9 +134,20 @@ impl Router {
         }
     }
 
-    fn tell_all_from_server(&self, room: &RoomId, frame: Frame) {
-        // Who is full learns it from the roster, which has no bound.
-        let _ = self.hub.lock().tell_all(room, &Letter::from_server(frame), |_| false);
+    /// Tells those of this node's peers whom the coming or going of `peer` concerns.
+    fn tell_those_concerned(&self, room: &RoomId, peer: &PeerId, frames: Vec<Frame>) {
+        let Some(dialect) = dialect::named(room.dialect()) else { return };
+        let hub = self.hub.lock();
+        for frame in frames {
+            let letter = Letter::from_server(frame);
+            // Who is full learns it from the roster, which has no bound, where there is one.
+            match dialect.concerns(peer) {
+                To::Peer(one) => drop(hub.put(room, &one, letter)),
+                To::Everyone | To::Others | To::Topic(_) => {
+                    drop(hub.tell_all(room, &letter, Some(peer), |_| false))
+                }
+            }
+        }
     }
 
     pub(super) fn show_roster(&self, room: &RoomId, but: Option<&PeerId>) {
@@ -152,16 +161,18 @@ impl Router {
     /// A change was missed: whatever it was, it is in the directory.
     pub(super) fn read_again(self: &Arc<Self>, room: RoomId) {
         let router = self.clone();
-        self.tasks.spawn(async move {
-            let Some(seen) = router.look_until_answered(&room).await else { return };
-            if let Some(snapshot) = seen {
-                let is_news = router.hub.lock().replace(&room, snapshot);
-                if is_news {
-                    router.let_go(&room);
-                    router.show_roster(&room, None);
-                }
+        self.tasks.spawn(async move { router.catch_up(&room).await });
+    }
+
+    /// Reads a room again, however long that takes.
+    pub(super) async fn catch_up(self: &Arc<Self>, room: &RoomId) {
+        if let Some(Some(snapshot)) = self.look_until_answered(room).await {
+            let is_news = self.hub.lock().replace(room, snapshot);
+            if is_news {
+                self.let_go(room);
+                self.show_roster(room, None);
             }
-        });
+        }
     }
 
     /// This node made a change when it had missed others: whoever made those need not be among the nodes that were `told`.
@@ -226,7 +237,7 @@ impl Router {
     ) {
         let nodes = self.hub.lock().other_nodes(room);
         let (room, peer) = (room.clone(), peer.clone());
-        self.publish(nodes, Changed { room, version, peer, member, frame: None, roster: false });
+        self.publish(nodes, Changed { room, version, peer, member, frames: Vec::new(), roster: false });
     }
 
     /// A node died, and this one holds `peer` from now on, until it comes back or its grace is over.
@@ -257,7 +268,7 @@ impl Router {
             _ => {}
         }
         let (id, peer) = (room.clone(), peer.clone());
-        self.publish(nodes, Changed { room: id, version, peer, member, frame: None, roster: false });
+        self.publish(nodes, Changed { room: id, version, peer, member, frames: Vec::new(), roster: false });
         if is_new_here {
             self.read_again(room.clone());
         }
@@ -270,7 +281,12 @@ impl Router {
         let nodes = seen.members.iter().map(|(_, member)| member.node.clone());
         let nodes = nodes.filter(|node| node != self.backplane.node()).collect();
         let is_news = self.hub.lock().replace(&room, seen);
-        self.publish(nodes, Changed { room: room.clone(), version, peer, member, frame: None, roster: true });
+        // Who parks its peers leaves it to them to say that they leave.
+        let frames = match dialect::named(room.dialect()).filter(|_| member.is_none()) {
+            Some(dialect) => dialect.parting(&peer, Parting::Dropped, millis()),
+            None => Vec::new(),
+        };
+        self.publish(nodes, Changed { room: room.clone(), version, peer, member, frames, roster: true });
         if is_news {
             self.let_go(&room);
         }
@@ -332,13 +348,13 @@ impl Router {
         let over = held.as_ref().map(|held| held.claim);
         let Some((claim, entry)) = self.entry_again(room, peer, over, was) else { return Ok(()) };
         let dialect = dialect::named(room.dialect());
-        let is_name = dialect.is_some_and(|dialect| dialect.customs().names == Names::OfCluster);
+        let is_kept = dialect.is_some_and(|dialect| dialect.customs().away == Away::Parked);
         let elsewhere = held.filter(|held| held.node != *self.backplane.node());
         if let (Some(held), Some(seen)) = (&elsewhere, seen)
-            && (is_name || entry.away || (!held.away && held.claim > claim))
+            && (!is_kept || entry.away || (!held.away && held.claim > claim))
         {
-            // Who came back there is newer than the connection here; who is away is waited for there as well as here; a
-            // name was free meanwhile, and whoever took it has it, with whatever token.
+            // Who came back there is newer than the connection here; who is away is waited for there as well as here; where
+            // nobody is, the name was free meanwhile, and whoever took it has it.
             self.hub.lock().replace(room, seen);
             self.dismiss(room, peer, Some(&held.node), Goodbye::Replaced);
             return Ok(());
@@ -370,7 +386,7 @@ impl Router {
         };
         if let Some((version, member @ Some(_))) = known {
             let (room, peer) = (room.clone(), peer.clone());
-            let changed = Changed { room, version, peer, member, frame: None, roster: false };
+            let changed = Changed { room, version, peer, member, frames: Vec::new(), roster: false };
             let _ = self.backplane.carry(node, Envelope::Changed(changed));
         }
     }

@@ -1,6 +1,6 @@
 //! Messages on their way: into a mailbox here, on to another node, waiting for a peer that cannot be found, or back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::chance;
 use crate::dialect::{self, Dialect};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Bounds, Left, Letter, Mark, Read};
+use crate::hub::room::{Room, Snapshot};
 use crate::hub::{Place, Put};
 use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
 
@@ -38,7 +39,11 @@ impl Router {
         name: Option<Arc<str>>,
         read: Instant,
     ) -> Option<Relief> {
-        let frame = dialect.encode(&Event::Told { from: &speaker.peer, to, kind, payload })?;
+        let listeners = match to {
+            To::Peer(_) => 1,
+            _ => self.population(&speaker.room),
+        };
+        let frame = dialect.encode(&Event::Told { from: &speaker.peer, to, kind, payload, listeners })?;
         let room = speaker.room.clone();
         let from = (receipt == Receipt::TellSender).then(|| speaker.peer.clone());
         let number = number(&speaker.peer, name.as_deref());
@@ -51,7 +56,8 @@ impl Router {
                 self.deliver(Delivery { room, to: to.clone(), letter, spent: Duration::ZERO });
                 1
             }
-            To::Everyone => self.tell_everyone(&room, &letter, read),
+            To::Others => self.tell_everyone(&room, &letter, Some(&speaker.peer), read),
+            _ => self.tell_everyone(&room, &letter, None, read),
         };
         if let Some(named) = named {
             let safe = self.acceptances.lock().expect(&named, count);
@@ -65,7 +71,8 @@ impl Router {
     /// If the way to where a message goes is nearly full: when more of them may be read.
     fn relief(&self, room: &RoomId, to: &To) -> Option<Relief> {
         let nodes = match to {
-            To::Everyone => self.hub.lock().other_nodes(room),
+            To::Everyone | To::Others => self.hub.lock().other_nodes(room),
+            To::Topic(room) => self.hub.lock().other_nodes(room),
             To::Peer(peer) => self.node_of(&dialect::home_of(room, peer), peer).into_iter().collect(),
         };
         if nodes.is_empty() {
@@ -143,8 +150,66 @@ impl Router {
         self.accept(safe);
     }
 
+    /// How many are in `room`, as this node knows.
+    fn population(&self, room: &RoomId) -> usize {
+        self.hub.lock().room(room).map_or(0, Room::population)
+    }
+
+    /// Carries what `speaker` says to all who are in a room, in which it need not be itself.
+    pub(super) async fn tell_topic(
+        &self,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+        room: &RoomId,
+        (to, kind, payload): (&To, &str, Option<&RawValue>),
+        read: Instant,
+    ) -> Result<Option<Relief>, Goodbye> {
+        let is_known = self.hub.lock().room(room).is_some();
+        let elsewhere = if is_known {
+            BTreeMap::new()
+        } else {
+            let seen = self.backplane.look(room, &[]).await.map_err(|_| Goodbye::Overloaded)?;
+            seen.map(Snapshot::by_node).unwrap_or_default()
+        };
+        let listeners = if is_known { self.population(room) } else { elsewhere.values().map(Vec::len).sum() };
+        let told = Event::Told { from: &speaker.peer, to, kind, payload, listeners };
+        let Some(frame) = dialect.encode(&told).filter(|_| listeners > 0) else { return Ok(None) };
+        let read_at = Some(Read { at: read, elsewhere: false });
+        let number = number(&speaker.peer, None);
+        let letter = Letter { number, read: read_at, ..Letter::from_server(frame) };
+        if is_known {
+            self.tell_everyone(room, &letter, None, read);
+        } else {
+            self.tell_those(room, elsewhere, &letter, read);
+        }
+        let relief = self.relief(&speaker.room, to);
+        relief.iter().for_each(|_| self.metrics.held_up.inc());
+        Ok(relief)
+    }
+
+    /// Tells members of a room of which nobody is here.
+    fn tell_those(
+        &self,
+        room: &RoomId,
+        nodes: BTreeMap<NodeId, Vec<PeerId>>,
+        letter: &Letter,
+        read: Instant,
+    ) {
+        let (now, spent) = (chance::now(), chance::since(read));
+        let refused = {
+            let mut ways = self.ways.lock();
+            let mut send = |(node, to)| {
+                let all = DeliveryToAll { room: room.clone(), to, letter: letter.clone(), spent };
+                ways.send_to_all(&node, all, now, &*self.backplane)
+            };
+            nodes.into_iter().flat_map(&mut send).collect()
+        };
+        self.refuse(refused);
+        self.stir();
+    }
+
     /// How many it was for.
-    fn tell_everyone(&self, room: &RoomId, letter: &Letter, read: Instant) -> usize {
+    fn tell_everyone(&self, room: &RoomId, letter: &Letter, but: Option<&PeerId>, read: Instant) -> usize {
         let (now, spent) = (chance::now(), chance::since(read));
         let mut refused = Refused::new();
         let count;
@@ -156,7 +221,7 @@ impl Router {
             let (told, full, waiting, elsewhere) = {
                 let hub = self.hub.lock();
                 // Older letters for one who has only just come here may still be on their way elsewhere.
-                let (told, full, waiting) = hub.tell_all(room, letter, |peer| ways.lead_to(room, peer));
+                let (told, full, waiting) = hub.tell_all(room, letter, but, |peer| ways.lead_to(room, peer));
                 (told, full, waiting, hub.peers_elsewhere(room))
             };
             count = told + full.len() + waiting.len() + elsewhere.values().map(Vec::len).sum::<usize>();

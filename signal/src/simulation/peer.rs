@@ -20,7 +20,7 @@ use crate::dialect::camus::Camus;
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
-use crate::message::{Command, NodeId, PeerId, Receipt, To};
+use crate::message::{Command, NodeId, Parting, PeerId, Receipt, To};
 use crate::router::Wish;
 
 /// A client that is not let in by then tries elsewhere.
@@ -310,7 +310,7 @@ impl Stage {
     async fn serve(self: Arc<Self>, place: usize, number: u64, node: &Node, seated: Seated) {
         let Some(words) = self.is_connected(place, number, &node.plane.me) else {
             node.plane.awake().await;
-            return node.router.gone(&Camus, &seated.speaker).await;
+            return node.router.gone(&Camus, &seated.speaker, Parting::Dropped).await;
         };
         let now = self.world.now();
         let mut socket = Socket {
@@ -334,7 +334,7 @@ impl Stage {
             }
         };
         node.plane.awake().await;
-        node.router.gone(&Camus, &socket.seated.speaker).await;
+        node.router.gone(&Camus, &socket.seated.speaker, Parting::Dropped).await;
         self.connection_ends(place, number, goodbye);
     }
 

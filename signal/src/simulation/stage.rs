@@ -32,6 +32,7 @@ const TERMS: Terms = Terms {
     guest_limit: 0,
     wait_for_name: Duration::ZERO,
     names: 0,
+    topics: 0,
 };
 const MAILBOX: Bounds = Bounds { messages: 24, bytes: 1 << 20 };
 const ROSTERS: Pace = Pace { interval: Duration::from_millis(50), bytes_per_second: 1 << 20 };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Camus, Customs, Dialect, Door, Incoming, Knock, from_server, json, obey, read, refuse};
-use crate::message::{Command, Event, Frame, PeerId, Speaker, Undelivered};
+use crate::message::{Command, Event, Frame, Parting, PeerId, Speaker, Undelivered};
 
 /// The subprotocol's name, as clients ask for it.
 pub(super) const NAME: &str = "switchboard.v1";
@@ -87,6 +87,10 @@ impl Dialect for V1 {
             }
             event => Camus.encode(event),
         }
+    }
+
+    fn parting(&self, peer: &PeerId, how: Parting, at: u64) -> Vec<Frame> {
+        Camus.parting(peer, how, at)
     }
 
     fn write(&self, frame: &Frame, receiver: &PeerId, number: u64) -> Bytes {
