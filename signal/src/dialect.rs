@@ -4,12 +4,19 @@
 
 pub mod camus;
 pub mod peerjs;
+pub mod share;
+pub mod y_webrtc;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use crate::message::{Command, Event, Frame, Parting, PeerId, RoomId, Speaker, To};
 
@@ -109,11 +116,23 @@ pub fn home_of(room: &RoomId, peer: &PeerId) -> RoomId {
     }
 }
 
-/// The room that is `peer`'s name. A name is whatever a client wrote; the room's has nothing but letters, digits and
-/// `-_.%` in it, and is another one for each.
+/// The room that is `peer`'s name.
 pub fn own_room(dialect: &str, peer: &PeerId) -> RoomId {
-    RoomId::of(dialect, &utf8_percent_encode(peer.as_str(), ESCAPED).to_string())
+    room_of(dialect, peer.as_str())
 }
+
+/// The room of a name that is whatever a client wrote; the room's own has nothing but letters, digits and `-_.%~` in it, is
+/// not long, and is another one for each.
+pub fn room_of(dialect: &str, written: &str) -> RoomId {
+    let name = utf8_percent_encode(written, ESCAPED).to_string();
+    if name.len() <= MAX_ROOM_NAME {
+        return RoomId::of(dialect, &name);
+    }
+    RoomId::of(dialect, &format!("~{}", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(written))))
+}
+
+/// Bytes in a room's name; what would have more has a digest for its name.
+const MAX_ROOM_NAME: usize = 1024;
 
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
@@ -194,6 +213,9 @@ pub static DIALECTS: &[Row] = &[
     Row { path: "/room/{name}/ws", dialect: &camus::Camus },
     Row { path: "/chat/{name}/ws", dialect: &camus::Camus },
     Row { path: "peerjs", dialect: &peerjs::Peerjs },
+    Row { path: "/ws", dialect: &share::Share },
+    Row { path: "/ws/", dialect: &share::Share },
+    Row { path: "/y-webrtc", dialect: &y_webrtc::YWebrtc },
 ];
 
 /// The names of all dialects, each once.
@@ -204,6 +226,16 @@ pub fn names() -> BTreeSet<&'static str> {
 /// The dialect of this name, which is the first part of its rooms' ids.
 pub fn named(name: &str) -> Option<&'static dyn Dialect> {
     DIALECTS.iter().map(|row| row.dialect).find(|dialect| dialect.name() == name)
+}
+
+/// `value` as JSON. Strings and structs of strings always have one.
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
+}
+
+/// A member that is there, `null` or not.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
 }
 
 /// The deepest nesting of arrays and objects that is carried.
@@ -259,6 +291,9 @@ mod tests {
         assert_eq!(at("alice"), RoomId::new("peerjs/alice"));
         assert_eq!(at("a/b {}%\0😀"), RoomId::new("peerjs/a%2Fb%20%7B%7D%25%00%F0%9F%98%80"));
         assert_ne!(at("a%20b"), at("a b"));
+        let long = |end: &str| at(&("x".repeat(5000) + end));
+        assert_ne!(long("a"), long("b"));
+        assert!(long("a").name().len() < 64 && long("a").name().starts_with('~'));
         let kitchen = RoomId::of(camus::NAME, "kitchen");
         assert_eq!(home_of(&kitchen, &PeerId::new("alice")), kitchen);
     }

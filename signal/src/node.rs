@@ -14,7 +14,7 @@ use crate::access::{Passes, derive_key};
 use crate::backplane::memory::Bus;
 use crate::backplane::redis::{self, Redis};
 use crate::backplane::{Backplane, Lifetimes, Notice};
-use crate::dialect::{self, AllTerms, Terms, camus, peerjs};
+use crate::dialect::{self, AllTerms, Terms, camus, peerjs, share, y_webrtc};
 use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
 use crate::hub::mailbox::Bounds;
@@ -246,7 +246,17 @@ fn terms(settings: &Settings) -> AllTerms {
         names: settings.peerjs.concurrent_limit,
         topics: 0,
     };
-    [(camus::NAME, camus), (peerjs::NAME, peerjs)].into()
+    // Who is in a room as long as its socket lives is looked after by that.
+    let while_connected = Terms {
+        ask_after: None,
+        grace: Duration::MAX,
+        guest_limit: 0,
+        wait_for_name: Duration::ZERO,
+        names: 0,
+        topics: settings.limits.topics,
+    };
+    let connected = [share::NAME, y_webrtc::NAME].map(|name| (name, while_connected));
+    connected.into_iter().chain([(camus::NAME, camus), (peerjs::NAME, peerjs)]).collect()
 }
 
 /// How often peers are looked after: some times within the shortest silence that means anything.

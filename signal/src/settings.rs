@@ -226,6 +226,7 @@ pub struct Unsettled {
 pub struct Limits {
     pub connections: usize,
     pub arriving: usize,
+    pub topics: usize,
     pub messages_per_second: u32,
     pub message_burst: u32,
     #[serde(deserialize_with = "bytes")]

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, Names, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, json, too_deep};
 use crate::message::{
     Command, Event, Frame, IceServer, Parting, PeerId, Receipt, RoomId, Speaker, To, Undelivered,
 };
@@ -254,11 +254,6 @@ fn frame(sender: &str, kind: &str, data: &str) -> Frame {
     let mut after = String::with_capacity(32 + kind.len() + data.len());
     let _ = write!(after, ",\"type\":{},\"data\":{data}}}", json(kind));
     Frame::around_receiver(&format!("{{\"sender\":{},\"receiver\":", json(sender)), &after)
-}
-
-/// `value` as JSON. Strings and structs of strings always have one.
-fn json<T: Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, Names, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, json, present, too_deep};
 use crate::message::{Command, Event, Frame, NotSeated, PeerId, Receipt, Speaker, To};
 
 /// The peerjs protocol.
@@ -153,10 +153,6 @@ fn read(text: &str) -> Option<Incoming<'_>> {
     serde_json::from_str(text).ok()
 }
 
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
-    Deserialize::deserialize(value).map(Some)
-}
-
 fn frame(kind: &str, src: &str, dst: &str, payload: Option<&RawValue>) -> Frame {
     Frame::new(json(&Relayed { kind, src, dst, payload }))
 }
@@ -167,11 +163,6 @@ fn refusal(kind: &str, msg: &str) -> Frame {
 
 fn shut(why: &str) -> Door {
     Door::Shut(refusal("ERROR", why))
-}
-
-/// `value` as JSON. Strings and structs of strings always have one.
-fn json<T: Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl Router {
             match dialect.concerns(peer) {
                 To::Peer(one) => drop(hub.put(room, &one, letter)),
                 To::Everyone | To::Others | To::Topic(_) => {
-                    drop(hub.tell_all(room, &letter, Some(peer), |_| false))
+                    drop(hub.tell_all(room, &letter, Some(peer), |_| false));
                 }
             }
         }

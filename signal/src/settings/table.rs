@@ -101,6 +101,7 @@ const TABLE: &[Setting] = &[
 
     row("limits.connections", "100000", COUNT, "The most connections to this node."),
     row("limits.arriving", "256", COUNT, "The most clients that come in at the same moment; one more is asked to come again a little later (503)."),
+    row("limits.topics", "1000", COUNT, "The most topics that a client of y-webrtc may be subscribed to; with one more it is sent away (1013)."),
     row("limits.messages_per_second", "200", COUNT, "How many messages a client may send each second, on and on."),
     row("limits.message_burst", "1000", COUNT, "How many messages a client may send at once after a silence."),
     row("limits.bytes_per_second", "512KiB", SIZE, "How many bytes a client may send each second, on and on."),

@@ -9,6 +9,7 @@ mod house;
 mod ledger;
 mod peerjs;
 mod proxy;
+mod talker;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) use house::{House, Node, Settings};
 pub(crate) use ledger::Ledger;
 pub(crate) use peerjs::{PeerJs, counts};
 pub(crate) use proxy::Proxy;
+pub(crate) use talker::Talker;
 
 /// Nobody waits longer than this for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);

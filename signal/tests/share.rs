@@ -1,0 +1,211 @@
+//! share: a host and its users, on one node and apart on two.
+#![cfg(test)]
+
+mod common;
+
+use common::{House, Settings, Talker, scenes};
+use serde_json::{Value, json};
+
+const PLAIN: Settings<'_> = &[];
+
+scenes!(both, PLAIN;
+    a_user_asks_to_share_is_allowed_to_and_calls,
+    the_host_stops_one_user_or_all,
+    nobody_gets_into_a_room_that_is_not_there_or_as_somebody_else,
+    who_goes_to_another_room_leaves_the_old_one_first,
+    when_the_host_leaves_its_users_hear_it_and_nobody_else_comes,
+    when_the_host_drops_media_go_on,
+    what_is_wrong_is_answered_and_the_socket_stays_open,
+    a_name_is_free_when_its_user_has_left,
+    what_is_said_comes_once_and_in_order,
+);
+
+async fn open(house: &House, name: &str) -> Talker {
+    Talker::knocks(&house.browser(name), "/ws").await
+}
+
+/// Alice hosts a room: her connection, and the room's id.
+async fn alice_hosts(house: &House) -> (Talker, String) {
+    let mut alice = open(house, "Alice").await;
+    let room = creates(&mut alice).await;
+    (alice, room)
+}
+
+async fn creates(host: &mut Talker) -> String {
+    host.tells(json!({ "type": "CREATE_ROOM", "username": "Alice" })).await;
+    let (heard, _) = host.hears_any("ROOM_CREATED").await;
+    let created: Value = serde_json::from_str(&heard).unwrap();
+    assert_eq!(created["type"], "ROOM_CREATED");
+    let room = created["roomid"].as_str().unwrap();
+    assert!(room.len() == 4 && room.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{room}");
+    room.to_owned()
+}
+
+/// `name` joins Alice's room.
+async fn joins(house: &House, name: &str, room: &str, alice: &mut Talker) -> Talker {
+    let mut user = open(house, name).await;
+    user.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": name })).await;
+    user.learns(json!({ "type": "ROOM_JOINED", "roomid": room })).await;
+    alice.learns(json!({ "type": "USER_JOINED", "username": name })).await;
+    user
+}
+
+/// Whatever was on its way has come, and it was nothing: it is told that it has said nothing.
+async fn heard_nothing(talker: &mut Talker) {
+    talker.tells(json!({ "type": "?" })).await;
+    talker.learns(json!({ "type": "ERROR", "message": "Unknown message type: ?" })).await;
+}
+
+async fn a_user_asks_to_share_is_allowed_to_and_calls(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    bob.tells(json!({ "type": "REQUEST_SHARING", "username": "Eve" })).await;
+    alice.learns(json!({ "type": "REQUEST_SHARING", "username": "Bob" })).await;
+    alice.tells(json!({ "type": "ALLOW_SHARING", "username": "Bob" })).await;
+    bob.learns(json!({ "type": "ALLOW_SHARING" })).await;
+    bob.says(r#"{"type":"RCP_OFFER","sdp":{"type":"offer", "sdp":"v=0\r\n", "n":1e999}}"#).await;
+    alice
+        .hears(r#"{"type":"RCP_OFFER","username":"Bob","sdp":{"type":"offer", "sdp":"v=0\r\n", "n":1e999}}"#)
+        .await;
+    alice.tells(json!({ "type": "RCP_ANSWER", "username": "Bob", "sdp": "v=0" })).await;
+    bob.learns(json!({ "type": "RCP_ANSWER", "sdp": "v=0" })).await;
+    bob.tells(json!({ "type": "ICE_CANDIDATE", "candidate": { "candidate": "c" } })).await;
+    alice
+        .learns(json!({ "type": "ICE_CANDIDATE", "username": "Bob", "candidate": { "candidate": "c" } }))
+        .await;
+    alice.tells(json!({ "type": "ICE_CANDIDATE", "username": "Bob", "candidate": null })).await;
+    bob.learns(json!({ "type": "ICE_CANDIDATE", "candidate": null })).await;
+    bob.tells(json!({ "type": "STOP_SHARING" })).await;
+    alice.learns(json!({ "type": "STOP_SHARING", "username": "Bob" })).await;
+    heard_nothing(&mut alice).await;
+    heard_nothing(&mut bob).await;
+}
+
+async fn the_host_stops_one_user_or_all(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    let mut carol = joins(house, "Carol", &room, &mut alice).await;
+    alice.tells(json!({ "type": "STOP_SHARING", "username": "Bob" })).await;
+    alice.tells(json!({ "type": "STOP_SHARING" })).await;
+    bob.learns(json!({ "type": "STOP_SHARING" })).await;
+    bob.learns(json!({ "type": "STOP_SHARING" })).await;
+    carol.learns(json!({ "type": "STOP_SHARING" })).await;
+    for talker in [&mut alice, &mut bob, &mut carol] {
+        heard_nothing(talker).await;
+    }
+}
+
+async fn nobody_gets_into_a_room_that_is_not_there_or_as_somebody_else(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let _bob = joins(house, "Bob", &room, &mut alice).await;
+    let mut eve = open(house, "Bob").await;
+    eve.tells(json!({ "type": "JOIN_ROOM", "roomid": "none", "username": "Eve" })).await;
+    let not_found = json!({ "type": "INVALID_ROOM_ID", "message": "Room with given ID not found" });
+    eve.learns(not_found.clone()).await;
+    eve.tells(json!({ "type": "JOIN_ROOM", "roomid": "../{x}/\u{1}", "username": "Eve" })).await;
+    eve.learns(not_found).await;
+    eve.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": " Bob " })).await;
+    eve.learns(json!({ "type": "INVALID_USERNAME", "message": "Username already exists in this room" }))
+        .await;
+    eve.tells(json!({ "type": "REQUEST_SHARING" })).await;
+    eve.learns(json!({ "type": "ERROR", "message": "You must join a room first" })).await;
+    // As written: another name; and the host's is nobody's.
+    eve.tells(
+        json!({ "type": "JOIN_ROOM", "roomid": format!(" {} ", room.to_uppercase()), "username": "bob" }),
+    )
+    .await;
+    eve.learns(json!({ "type": "ROOM_JOINED", "roomid": format!(" {} ", room.to_uppercase()) })).await;
+    alice.learns(json!({ "type": "USER_JOINED", "username": "bob" })).await;
+    heard_nothing(&mut alice).await;
+}
+
+async fn who_goes_to_another_room_leaves_the_old_one_first(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    // What is not well-formed changes nothing.
+    bob.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": "" })).await;
+    bob.learns(json!({ "type": "INVALID_USERNAME", "message": "Invalid username" })).await;
+    heard_nothing(&mut alice).await;
+    bob.tells(json!({ "type": "JOIN_ROOM", "roomid": "none", "username": "Bob" })).await;
+    bob.learns(json!({ "type": "INVALID_ROOM_ID", "message": "Room with given ID not found" })).await;
+    alice.learns(json!({ "type": "USER_LEFT", "username": "Bob" })).await;
+    bob.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": "Bob" })).await;
+    bob.learns(json!({ "type": "ROOM_JOINED", "roomid": room })).await;
+    alice.learns(json!({ "type": "USER_JOINED", "username": "Bob" })).await;
+    creates(&mut bob).await;
+    alice.learns(json!({ "type": "USER_LEFT", "username": "Bob" })).await;
+    bob.tells(json!({ "type": "LEAVE_ROOM" })).await;
+    bob.learns(json!({ "type": "LEFT_ROOM" })).await;
+    bob.tells(json!({ "type": "LEAVE_ROOM" })).await;
+    bob.learns(json!({ "type": "LEFT_ROOM" })).await;
+}
+
+async fn when_the_host_leaves_its_users_hear_it_and_nobody_else_comes(house: &mut House) {
+    let left = json!({ "type": "ERROR", "message": "The host has left" });
+    for closes in [false, true] {
+        let (mut alice, room) = alice_hosts(house).await;
+        let mut bob = joins(house, "Bob", &room, &mut alice).await;
+        if closes {
+            alice.closes().await;
+        } else {
+            alice.tells(json!({ "type": "LEAVE_ROOM" })).await;
+            alice.learns(json!({ "type": "LEFT_ROOM" })).await;
+        }
+        bob.learns(json!({ "type": "STOP_SHARING" })).await;
+        bob.learns(left.clone()).await;
+        bob.tells(json!({ "type": "RCP_OFFER", "sdp": "v=0" })).await;
+        bob.learns(left.clone()).await;
+        let mut carol = open(house, "Carol").await;
+        carol.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": "Carol" })).await;
+        carol.learns(json!({ "type": "INVALID_ROOM_ID", "message": "Room with given ID not found" })).await;
+    }
+}
+
+async fn when_the_host_drops_media_go_on(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    alice.is_cut().await;
+    bob.learns(json!({ "type": "ERROR", "message": "The host has left" })).await;
+    heard_nothing(&mut bob).await;
+}
+
+async fn what_is_wrong_is_answered_and_the_socket_stays_open(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    alice.tells(json!({ "type": "RCP_ANSWER", "username": "Nobody", "sdp": "v=0" })).await;
+    alice.learns(json!({ "type": "ERROR", "message": "User not found" })).await;
+    for text in
+        ["{oops", "[]", "null", "{}", r#"{"type":7}"#, r#"{"type":"ALLOW_SHARING","username":"Alice"}"#]
+    {
+        bob.says(text).await;
+        let (heard, _) = bob.hears_any("an error").await;
+        assert!(heard.starts_with(r#"{"type":"ERROR","message":"#), "{text}: {heard}");
+    }
+    heard_nothing(&mut alice).await;
+}
+
+async fn a_name_is_free_when_its_user_has_left(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    for _ in 0..3 {
+        let mut bob = joins(house, "Bob", &room, &mut alice).await;
+        bob.is_cut().await;
+        alice.learns(json!({ "type": "USER_LEFT", "username": "Bob" })).await;
+    }
+}
+
+async fn what_is_said_comes_once_and_in_order(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    for first in (0..300).step_by(100) {
+        for n in first..first + 100 {
+            bob.tells(json!({ "type": "ICE_CANDIDATE", "candidate": n })).await;
+            alice.tells(json!({ "type": "ICE_CANDIDATE", "username": "Bob", "candidate": n })).await;
+        }
+        for n in first..first + 100 {
+            alice.learns(json!({ "type": "ICE_CANDIDATE", "username": "Bob", "candidate": n })).await;
+            bob.learns(json!({ "type": "ICE_CANDIDATE", "candidate": n })).await;
+        }
+    }
+    heard_nothing(&mut alice).await;
+    heard_nothing(&mut bob).await;
+}

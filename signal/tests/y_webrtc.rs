@@ -1,0 +1,178 @@
+//! y-webrtc: topics, on one node and apart on two, and as the original server has it.
+#![cfg(test)]
+
+mod common;
+
+use common::{House, Settings, Talker, scenes};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+const PLAIN: Settings<'_> = &[];
+const FEW: Settings<'_> = &[("LIMITS__TOPICS", "2")];
+
+scenes!(both, PLAIN;
+    what_is_published_is_heard_as_from_the_original_server,
+    who_announces_itself_after_subscribing_is_found_by_whoever_answers,
+    one_connection_is_subscribed_to_many_topics,
+    who_is_gone_hears_nothing_and_is_not_counted,
+    what_means_nothing_changes_nothing,
+    what_is_published_comes_once_and_in_order,
+);
+scenes!(one_node, FEW; who_wants_too_many_topics_is_sent_away);
+
+async fn open(house: &House, name: &str) -> Talker {
+    Talker::knocks(&house.browser(name), "/y-webrtc").await
+}
+
+async fn subscribed(house: &House, name: &str, topic: &str) -> Talker {
+    let mut talker = open(house, name).await;
+    talker.tells(json!({ "type": "subscribe", "topics": [topic] })).await;
+    answers(&mut talker).await;
+    talker
+}
+
+/// All that was said to it before has been heard, and all that it said has been acted on.
+async fn answers(talker: &mut Talker) {
+    talker.tells(json!({ "type": "ping" })).await;
+    talker.hears(r#"{"type":"pong"}"#).await;
+}
+
+/// The lines are those of `golden/y_webrtc_10.3.0.txt`, a transcript of the original server.
+async fn what_is_published_is_heard_as_from_the_original_server(house: &mut House) {
+    let golden = include_str!("golden/y_webrtc_10.3.0.txt");
+    let mut expected = golden.lines().filter_map(|line| {
+        let (time_and_name, text) = line.split_once(" <- TXT ")?;
+        Some((time_and_name.split_whitespace().last()?, text))
+    });
+    let mut next = |name: &str| {
+        let (whom, text) = expected.next().expect("the transcript goes on");
+        assert_eq!(whom, name, "{text}");
+        text
+    };
+    let mut a = subscribed(house, "Alice", "r1").await;
+    let mut b = subscribed(house, "Bob", "r1").await;
+    let mut c = open(house, "Bob").await;
+    a.says(r#"{"type":"publish","topic":"r1","data":{"type":"announce","from":"pa"},"extra":1}"#).await;
+    a.hears(next("A")).await;
+    b.hears(next("B")).await;
+    c.says(r#"{"type":"publish","topic":"r1","data":"b64=="}"#).await;
+    a.hears(next("A")).await;
+    b.hears(next("B")).await;
+    c.says(r#"{"type":"publish","topic":"empty","data":1}"#).await;
+    a.says(r#"{"type":"subscribe","topics":["r1"]}"#).await;
+    a.says(r#"{"type":"publish","topic":"r1","data":2}"#).await;
+    a.hears(next("A")).await;
+    b.hears(next("B")).await;
+    a.says(r#"{"type":"unsubscribe","topics":["r1"]}"#).await;
+    a.says(r#"{"type":"publish","topic":"r1","data":3}"#).await;
+    b.hears(next("B")).await;
+    b.says(r#"{"type":"unsubscribe","topics":["r1"]}"#).await;
+    answers(&mut b).await;
+    c.says(r#"{"type":"publish","topic":"r1","data":4}"#).await;
+    answers(&mut c).await;
+    a.says(r#"{"type":"ping"}"#).await;
+    a.hears(next("A")).await;
+    a.says(r#"{"type":"ping","extra":1}"#).await;
+    a.hears(next("A")).await;
+    b.says(r#"{"type":"subscribe","topics":["r1"]}"#).await;
+    answers(&mut b).await;
+    c.sends(Message::binary(r#"{"type":"publish","topic":"r1","data":"fromBin"}"#)).await;
+    b.hears(next("B")).await;
+    c.says(r#"{"type":"publish","topic":"r1","data":5,"clients":99}"#).await;
+    b.hears(next("B")).await;
+    // There the server dies of this. Here it is ignored.
+    a.says("{bad").await;
+    for talker in [&mut a, &mut b, &mut c] {
+        answers(talker).await;
+    }
+}
+
+async fn who_announces_itself_after_subscribing_is_found_by_whoever_answers(house: &mut House) {
+    for round in 0..20 {
+        let topic = format!("room {round}/{{x}}");
+        let mut alice = subscribed(house, "Alice", &topic).await;
+        let mut bob = open(house, "Bob").await;
+        bob.tells(json!({ "type": "subscribe", "topics": [topic] })).await;
+        bob.tells(json!({ "type": "publish", "topic": topic, "data": "I am Bob" })).await;
+        alice.learns(json!({ "type": "publish", "topic": topic, "data": "I am Bob", "clients": 2 })).await;
+        alice.tells(json!({ "type": "publish", "topic": topic, "data": "I am Alice" })).await;
+        bob.learns(json!({ "type": "publish", "topic": topic, "data": "I am Bob", "clients": 2 })).await;
+        bob.learns(json!({ "type": "publish", "topic": topic, "data": "I am Alice", "clients": 2 })).await;
+    }
+}
+
+async fn one_connection_is_subscribed_to_many_topics(house: &mut House) {
+    let mut alice = open(house, "Alice").await;
+    let topics: Vec<_> = (0..100).map(|n| format!("t{n}")).collect();
+    alice.tells(json!({ "type": "subscribe", "topics": topics })).await;
+    answers(&mut alice).await;
+    let mut bob = open(house, "Bob").await;
+    for topic in &topics {
+        bob.tells(json!({ "type": "publish", "topic": topic })).await;
+        alice.learns(json!({ "type": "publish", "topic": topic, "clients": 1 })).await;
+    }
+    alice.tells(json!({ "type": "unsubscribe", "topics": topics[..50] })).await;
+    answers(&mut alice).await;
+    bob.tells(json!({ "type": "publish", "topic": "t49" })).await;
+    bob.tells(json!({ "type": "publish", "topic": "t50" })).await;
+    alice.learns(json!({ "type": "publish", "topic": "t50", "clients": 1 })).await;
+}
+
+async fn who_is_gone_hears_nothing_and_is_not_counted(house: &mut House) {
+    let mut alice = subscribed(house, "Alice", "r").await;
+    let mut bob = subscribed(house, "Bob", "r").await;
+    let mut carol = subscribed(house, "Carol", "r").await;
+    bob.closes().await;
+    carol.is_cut().await;
+    loop {
+        alice.tells(json!({ "type": "publish", "topic": "r", "n": 1 })).await;
+        let (heard, _) = alice.hears_any("its own words").await;
+        if heard.contains(r#""clients":1"#) {
+            break;
+        }
+    }
+}
+
+async fn what_means_nothing_changes_nothing(house: &mut House) {
+    let mut alice = subscribed(house, "Alice", "r").await;
+    for text in [
+        "{oops",
+        "null",
+        "7",
+        "[]",
+        r#"{"type":"subscribe"}"#,
+        r#"{"type":"subscribe","topics":"r"}"#,
+        r#"{"type":"subscribe","topics":[1,null,{}]}"#,
+        r#"{"type":"publish"}"#,
+        r#"{"type":"publish","topic":7}"#,
+        r#"{"type":"shout","topic":"r"}"#,
+    ] {
+        alice.says(text).await;
+    }
+    alice.sends(Message::binary(vec![0xff, 0xfe])).await;
+    answers(&mut alice).await;
+}
+
+async fn what_is_published_comes_once_and_in_order(house: &mut House) {
+    let mut alice = subscribed(house, "Alice", "r").await;
+    let mut bob = subscribed(house, "Bob", "r").await;
+    for first in (0..300).step_by(100) {
+        for n in first..first + 100 {
+            alice.tells(json!({ "type": "publish", "topic": "r", "from": "a", "n": n })).await;
+        }
+        for n in first..first + 100 {
+            let published = json!({ "type": "publish", "topic": "r", "from": "a", "n": n, "clients": 2 });
+            alice.learns(published.clone()).await;
+            bob.learns(published).await;
+        }
+    }
+    answers(&mut bob).await;
+}
+
+async fn who_wants_too_many_topics_is_sent_away(house: &mut House) {
+    let mut alice = open(house, "Alice").await;
+    alice.tells(json!({ "type": "subscribe", "topics": ["a", "b", "a"] })).await;
+    answers(&mut alice).await;
+    alice.tells(json!({ "type": "subscribe", "topics": ["c"] })).await;
+    assert_eq!(alice.is_sent_away().await, Some(1013));
+}
