@@ -201,7 +201,23 @@ pub enum Envelope {
         /// The peers.
         peers: Vec<PeerId>,
     },
-    /// The answer to [`Envelope::AskSilence`].
+    /// Does the connection of this peer answer a ping, sent now?
+    Challenge {
+        /// Names the answer, in which the peer is if it does.
+        ask: u64,
+        /// The peer's room.
+        room: RoomId,
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Every connection of a dialect is to be sent away.
+    Kick {
+        /// Names the answer, which comes when they are gone.
+        ask: u64,
+        /// The dialect's name.
+        dialect: String,
+    },
+    /// The answer to [`Envelope::AskSilence`], and to others.
     Silence {
         /// The question's name.
         ask: u64,
@@ -327,6 +343,9 @@ pub trait Backplane: Send + Sync + 'static {
     /// that it asks the directory is refused at once ([`Refusal::Unavailable`]).
     fn is_up(&self) -> bool;
 
+    /// The other nodes: those that live, and those whose peers are still to be taken over.
+    fn others(&self) -> Wait<'_, Vec<NodeId>>;
+
     /// Where the other nodes' operators' doors are (`host:port`), as this one last knew, as far as they have said so.
     fn neighbours(&self) -> Vec<String> {
         Vec::new()
@@ -375,6 +394,10 @@ pub trait Backplane: Send + Sync + 'static {
         claim: Claim,
         departure: Departure,
     ) -> Wait<'a, u64>;
+
+    /// Registers a name for `owner`, or sees it again: whether it is its own, now or since before. It stays so for `lasts` since
+    /// it was last seen. Without an owner: whether it is anybody's.
+    fn register<'a>(&'a self, name: &'a RoomId, owner: Option<&'a str>, lasts: Duration) -> Wait<'a, bool>;
 
     /// Takes an envelope for another node. Never waits; says so at once ([`Undelivered::Unreachable`],
     /// [`Undelivered::Full`]) if it is not going to be carried.

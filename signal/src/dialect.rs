@@ -3,6 +3,7 @@
 //! To add one: write its file, add its line to [`DIALECTS`].
 
 pub mod camus;
+pub mod direct;
 pub mod peerjs;
 pub mod share;
 pub mod y_webrtc;
@@ -92,6 +93,8 @@ pub struct Customs {
     pub announces_session: bool,
     /// Where a peer's name is its own.
     pub names: Names,
+    /// Who may have a name that a connection has already, where names are held in the whole cluster.
+    pub takeover: Takeover,
     /// The member without whom nobody comes into a room, if rooms have such.
     pub host: Option<&'static str>,
     /// Whether a message that comes twice does harm: then a client is asked at once for the receipt of each, so that there is
@@ -106,6 +109,15 @@ pub enum Names {
     OfRoom,
     /// In the whole cluster: the name is a room, and its holder the only member. Free as soon as nobody has it.
     OfCluster,
+}
+
+/// Who may have a name that a connection has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// Whoever shows what its client has shown.
+    ByToken,
+    /// Anybody who may have the name, if that connection does not answer when it is asked.
+    WhenSilent,
 }
 
 /// The room in which `peer` is, as seen by somebody in `room`: the same one, or the peer's own.
@@ -195,6 +207,8 @@ pub enum Door {
         /// What only this client knows: with it, it may take its name over from an older connection of its own.
         token: String,
     },
+    /// To have the name that it has registered, as its cookies prove.
+    Registered,
     /// Nothing that it gets: it is told so on the socket, which is closed then.
     Shut(Frame),
 }
@@ -212,6 +226,7 @@ pub struct Row {
 pub static DIALECTS: &[Row] = &[
     Row { path: "/room/{name}/ws", dialect: &camus::Camus },
     Row { path: "/chat/{name}/ws", dialect: &camus::Camus },
+    Row { path: "/v1/connect", dialect: &direct::Direct },
     Row { path: "peerjs", dialect: &peerjs::Peerjs },
     Row { path: "/ws", dialect: &share::Share },
     Row { path: "/ws/", dialect: &share::Share },

@@ -29,13 +29,19 @@ pub enum Goodbye {
     NotText,
     /// The client did not get the name that it wanted.
     NotSeated,
+    /// The client has not shown that it is a registered user.
+    Unauthenticated,
+    /// The user is connected already, and that connection lives.
+    AlreadyConnected,
+    /// The operator has sent everybody away.
+    Kicked,
     /// The client asked for what this node cannot do just now, in a protocol that has no word for that.
     Overloaded,
 }
 
 impl Goodbye {
     /// All of them: one label each in the metrics.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Left,
         Self::Closed,
         Self::Broken,
@@ -49,6 +55,9 @@ impl Goodbye {
         Self::Malformed,
         Self::NotText,
         Self::NotSeated,
+        Self::Unauthenticated,
+        Self::AlreadyConnected,
+        Self::Kicked,
         Self::Overloaded,
     ];
 
@@ -69,6 +78,9 @@ impl Goodbye {
             Self::Malformed => (1002, "malformed", "not a WebSocket frame"),
             Self::NotText => (1007, "not_text", "not UTF-8"),
             Self::NotSeated => (1008, "not_seated", "not let in: the message before this says why"),
+            Self::Unauthenticated => (4000, "unauthenticated", "UNAUTHENTICATED"),
+            Self::AlreadyConnected => (4000, "already_connected", "ALREADY_EXISTS"),
+            Self::Kicked => (4005, "kicked", "closed by the operator: come back"),
             Self::Overloaded => (1013, "overloaded", "too much is asked for just now: come back later"),
         }
     }

@@ -1,5 +1,6 @@
 //! The routes, and the upgrade to a WebSocket.
 
+mod direct;
 mod neighbours;
 pub mod ops;
 mod pages;
@@ -52,6 +53,8 @@ pub struct Site {
     pub password_tries: Tries<(IpAddr, RoomId)>,
     /// Rooms made, by address.
     pub rooms_made: Tries<IpAddr>,
+    /// Names registered, by address.
+    pub registrations: Tries<IpAddr>,
     /// A turn to come in. When many come at once, those who are here are not to wait for all of them.
     pub arriving: Arc<Semaphore>,
     /// What the operator wants.
@@ -77,6 +80,10 @@ enum Route {
     PeerjsHome,
     PeerjsId,
     PeerjsPeers,
+    DirectRegister,
+    DirectUser,
+    DirectKick,
+    DirectHealth,
 }
 
 impl Route {
@@ -113,6 +120,10 @@ const ROUTES: &[(&str, Route)] = &[
     ("/client.d.ts", Route::ClientModule),
     ("/static/{*file}", Route::CamusStatic),
     ("/api/rooms", Route::ApiRooms),
+    ("/v1/register", Route::DirectRegister),
+    ("/v1/user", Route::DirectUser),
+    ("/v1/kick-active-users", Route::DirectKick),
+    ("/healthcheck", Route::DirectHealth),
     ("/api/rooms/{name}/clients", Route::ApiClients),
 ];
 
@@ -156,6 +167,7 @@ impl Site {
             manners: Arc::new(manners(&settings)),
             password_tries: Tries::new(settings.limits.password_attempts),
             rooms_made: Tries::new(settings.limits.rooms_per_minute),
+            registrations: Tries::new(settings.limits.registrations_per_minute),
             arriving: Arc::new(Semaphore::new(settings.limits.arriving.min(Semaphore::MAX_PERMITS))),
             settings,
             routes,
@@ -232,6 +244,10 @@ impl Site {
             (Route::PeerjsHome, &Method::GET) => peerjs::home(),
             (Route::PeerjsId, &Method::GET) => self.peerjs_id(name),
             (Route::PeerjsPeers, &Method::GET) => self.peerjs_peers(name).await,
+            (Route::DirectRegister, &Method::POST) => self.direct_register(request, address).await,
+            (Route::DirectUser, &Method::GET) => self.direct_user(request.headers()).await,
+            (Route::DirectKick, &Method::GET) => self.direct_kick(request.headers()).await,
+            (Route::DirectHealth, &Method::GET) => answer(StatusCode::OK, TEXT, "success"),
             (Route::Socket(dialect), &Method::GET) => self.upgrade(request, dialect, name, slot).await,
             (_, method) => problem(
                 StatusCode::METHOD_NOT_ALLOWED,

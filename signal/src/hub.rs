@@ -144,6 +144,32 @@ impl Hub {
         let _ = session.map(|session| session.mailbox.answer(question));
     }
 
+    /// When the connection of one of this node's peers was last heard, if it has one.
+    pub fn heard_at(&self, room: &RoomId, peer: &PeerId) -> Option<Instant> {
+        let session = self.rooms.get(room)?.sessions.get(peer)?;
+        session.seat.is_some().then_some(session.seen)
+    }
+
+    /// Sends every connection of `dialect` away: the seats that they have.
+    pub fn kick(&self, dialect: &str, goodbye: Goodbye) -> BTreeSet<Seat> {
+        let settled = self.sessions().filter(|(room, _, _)| room.dialect() == dialect);
+        let settled = settled.filter_map(|(_, _, session)| Some((session.seat?, &session.mailbox)));
+        let roaming = self.roamers.iter().filter(|(_, roamer)| roamer.dialect.name() == dialect);
+        let roaming = roaming.map(|(seat, roamer)| (*seat, &roamer.mailbox));
+        let dismiss = |(seat, mailbox): (Seat, &Arc<Mailbox>)| {
+            mailbox.dismiss(goodbye);
+            seat
+        };
+        settled.chain(roaming).map(dismiss).collect()
+    }
+
+    /// Whether any of these connections is still here.
+    pub fn has_any(&self, seats: &BTreeSet<Seat>) -> bool {
+        let seated =
+            |(_, _, session): (_, _, &Session)| session.seat.is_some_and(|seat| seats.contains(&seat));
+        self.sessions().any(seated) || self.roamers.keys().any(|seat| seats.contains(seat))
+    }
+
     /// Sends away the connection of one of this node's peers, if it has one.
     pub fn send_away(&self, room: &RoomId, peer: &PeerId, goodbye: Goodbye) {
         let session = self.rooms.get(room).and_then(|room| room.sessions.get(peer));

@@ -81,7 +81,7 @@ impl RoomId {
 pub type Profile = Arc<str>;
 
 /// One connection's hold on a peer: without it a late farewell of the old connection would throw out the new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seat(pub u64);
 
 /// The number of a peer's hold on its name in the cluster. Each is larger than all before it in the room; of two
@@ -352,6 +352,16 @@ impl Frame {
         Self { text: [before, after].concat().into(), receiver_at: at }
     }
 
+    /// No text, but a WebSocket ping (RFC 6455, 5.5.2): who is there answers it without its program's knowing.
+    pub fn ping() -> Self {
+        Self::new(String::new())
+    }
+
+    /// Whether it is [`Self::ping`].
+    pub fn is_ping(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// What goes onto `receiver`'s wire: UTF-8, as [`Frame::new`] and [`Frame::around_receiver`] take nothing else.
     pub fn to(&self, receiver: &PeerId) -> Bytes {
         self.to_with(receiver, "")
@@ -367,13 +377,9 @@ impl Frame {
     }
 
     /// Bytes held by it.
+    #[expect(clippy::len_without_is_empty, reason = "an empty one is a ping")]
     pub fn len(&self) -> usize {
         self.text.len()
-    }
-
-    /// Whether it says nothing.
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
     }
 }
 

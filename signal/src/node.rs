@@ -14,7 +14,7 @@ use crate::access::{Passes, derive_key};
 use crate::backplane::memory::Bus;
 use crate::backplane::redis::{self, Redis};
 use crate::backplane::{Backplane, Lifetimes, Notice};
-use crate::dialect::{self, AllTerms, Terms, camus, peerjs, share, y_webrtc};
+use crate::dialect::{self, AllTerms, Terms, camus, direct, peerjs, share, y_webrtc};
 use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
 use crate::hub::mailbox::Bounds;
@@ -252,10 +252,10 @@ fn terms(settings: &Settings) -> AllTerms {
         grace: Duration::MAX,
         guest_limit: 0,
         wait_for_name: Duration::ZERO,
-        names: 0,
+        names: settings.limits.connections,
         topics: settings.limits.topics,
     };
-    let connected = [share::NAME, y_webrtc::NAME].map(|name| (name, while_connected));
+    let connected = [direct::NAME, share::NAME, y_webrtc::NAME].map(|name| (name, while_connected));
     connected.into_iter().chain([(camus::NAME, camus), (peerjs::NAME, peerjs)]).collect()
 }
 

@@ -8,6 +8,7 @@
 //! - `entrance`: a peer comes, goes, is away, or moves between nodes;
 //! - `roaming`: a connection comes into rooms and leaves them by what it says;
 //! - `names`: a peer gets, gives up or loses a name that is its own in the whole cluster;
+//! - `operator`: what an operator asks of all nodes;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
 mod acceptance;
@@ -16,6 +17,7 @@ mod entrance;
 mod inspection;
 mod names;
 mod news;
+mod operator;
 mod post;
 mod receipts;
 mod roaming;

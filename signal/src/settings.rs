@@ -45,6 +45,7 @@ pub struct Settings {
     pub drain: Drain,
     pub camus: Camus,
     pub peerjs: Peerjs,
+    pub direct: Direct,
     pub socket: Socket,
     pub mailbox: Mailbox,
     pub links: Links,
@@ -58,6 +59,7 @@ pub struct Settings {
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Ops {
     pub listen: SocketAddr,
+    pub token: Option<Secret>,
 }
 
 /// What makes nodes a cluster.
@@ -167,6 +169,16 @@ pub struct Peerjs {
     pub concurrent_limit: usize,
 }
 
+/// The dialect `direct`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table explains each field")]
+pub struct Direct {
+    #[serde(deserialize_with = "duration")]
+    pub registration: Duration,
+    pub trust_name: bool,
+}
+
 /// One connection.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,6 +247,7 @@ pub struct Limits {
     pub byte_burst: usize,
     pub password_attempts: u32,
     pub rooms_per_minute: u32,
+    pub registrations_per_minute: u32,
 }
 
 impl house::settings::Settings for Settings {

@@ -68,14 +68,20 @@ where
     WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await
 }
 
-/// Sends away a client that does not get a seat: after `words`, the protocol's own.
-pub async fn turn_away<S>(mut stream: WebSocketStream<S>, words: Frame, manners: &Manners)
-where
+/// Sends away a client that does not get a seat: after `words`, the protocol's own, if it has any.
+pub async fn turn_away<S>(
+    mut stream: WebSocketStream<S>,
+    words: Option<Frame>,
+    goodbye: Goodbye,
+    manners: &Manners,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let said = async {
-        stream.send(text(words.to(&PeerId::new("")))?).await?;
-        farewell(&mut stream, Goodbye::NotSeated).await
+        if let Some(words) = words {
+            stream.send(text(words.to(&PeerId::new("")))?).await?;
+        }
+        farewell(&mut stream, goodbye).await
     };
     let _ = timeout(manners.write_timeout, said).await;
 }
@@ -205,7 +211,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let dialect = self.dialect;
         let written = async {
             for letter in batch {
-                stream.feed(text(dialect.write(&letter.frame, peer, letter.number))?).await?;
+                let message = match &letter.frame {
+                    frame if frame.is_ping() => Message::Ping(Bytes::new()),
+                    frame => text(dialect.write(frame, peer, letter.number))?,
+                };
+                stream.feed(message).await?;
             }
             if ask {
                 stream.feed(ping(count)).await?;

@@ -117,6 +117,25 @@ fn letter_to(name: &str, text: &str) -> Envelope {
     })
 }
 
+pub(crate) async fn a_registered_name_is_its_owners_as_long_as_it_is_seen<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let (name, long, short) = (room("alice"), Duration::from_secs(60), Duration::from_millis(200));
+    let register =
+        async |node: &Node, owner, lasts| node.backplane.register(&name, owner, lasts).await.unwrap();
+    assert!(!register(&a, None, long).await, "nobody's");
+    assert!(register(&a, Some("alice"), long).await);
+    assert!(!register(&b, Some("eve"), long).await);
+    assert!(register(&b, Some("alice"), long).await && register(&b, None, short).await);
+    let ended = async {
+        while !register(&a, Some("eve"), long).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(DEADLINE, ended).await.expect("a time that is over");
+    assert!(!register(&b, Some("alice"), long).await);
+}
+
 pub(crate) async fn a_room_is_made_once_and_keeps_what_it_was_made_with<C: Cluster>() {
     let cluster = C::start().await;
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
@@ -375,6 +394,7 @@ macro_rules! conforms {
     ($cluster:ty) => {
         $crate::backplane::conformance::conforms! { $cluster:
             a_room_is_made_once_and_keeps_what_it_was_made_with
+            a_registered_name_is_its_owners_as_long_as_it_is_seen
             each_change_raises_the_version_and_claims_only_grow
             a_peer_is_taken_over_by_whoever_names_its_newest_claim
             a_full_room_takes_back_its_own_and_nobody_else

@@ -37,6 +37,8 @@ struct Shared {
     inboxes: BTreeMap<NodeId, mpsc::Sender<Notice>>,
     /// Who looks out for somebody in a room, until when.
     awaited: HashMap<RoomId, BTreeMap<NodeId, Instant>>,
+    /// Registered names: whose they are, and until when.
+    registered: HashMap<RoomId, (String, Instant)>,
     /// So many rooms are worth a look for ended ones.
     look_at: usize,
 }
@@ -59,6 +61,7 @@ impl Bus {
                 rooms: HashMap::new(),
                 inboxes: BTreeMap::new(),
                 awaited: HashMap::new(),
+                registered: HashMap::new(),
                 look_at: FEW_ROOMS,
             })),
             lifetimes,
@@ -98,7 +101,9 @@ impl Bus {
     /// Forgets everything.
     #[cfg(test)]
     pub(crate) fn wipe(&self) {
-        self.shared.lock().rooms.clear();
+        let mut shared = self.shared.lock();
+        shared.rooms.clear();
+        shared.registered.clear();
     }
 }
 
@@ -152,13 +157,14 @@ impl Shared {
 
     /// Looks for ended rooms when there are twice as many as the last look left: each costs the same in the long run.
     fn end_what_is_over(&mut self, lifetimes: &Lifetimes) {
-        if self.rooms.len() < self.look_at {
+        if self.rooms.len() + self.registered.len() < self.look_at {
             return;
         }
         self.rooms.retain(|_, kept| !kept.is_over(lifetimes));
         let now = chance::now();
         self.awaited.retain(|_, nodes| nodes.values().any(|until| *until > now));
-        self.look_at = (2 * self.rooms.len()).max(FEW_ROOMS);
+        self.registered.retain(|_, (_, until)| *until > now);
+        self.look_at = (2 * (self.rooms.len() + self.registered.len())).max(FEW_ROOMS);
     }
 }
 
@@ -261,8 +267,33 @@ impl Backplane for Memory {
         true
     }
 
+    fn others(&self) -> Wait<'_, Vec<NodeId>> {
+        let shared = self.bus.shared.lock();
+        done(Ok(shared.inboxes.keys().filter(|node| **node != self.node).cloned().collect()))
+    }
+
     fn numbers(&self) -> Numbers {
         Numbers::default()
+    }
+
+    fn register<'a>(&'a self, name: &'a RoomId, owner: Option<&'a str>, lasts: Duration) -> Wait<'a, bool> {
+        let mut shared = self.bus.shared.lock();
+        shared.end_what_is_over(&self.bus.lifetimes);
+        let now = chance::now();
+        let until = now + lasts;
+        let held = shared.registered.get_mut(name).filter(|(_, until)| *until > now);
+        done(Ok(match (held, owner) {
+            (Some((holder, _)), Some(owner)) if holder != owner => false,
+            (Some((_, held_until)), _) => {
+                *held_until = until;
+                true
+            }
+            (None, Some(owner)) => {
+                shared.registered.insert(name.clone(), (owner.to_owned(), until));
+                true
+            }
+            (None, None) => false,
+        }))
     }
 
     fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()> {

@@ -329,8 +329,16 @@ impl Backplane for Redis {
         self.0.is_up()
     }
 
+    fn others(&self) -> Wait<'_, Vec<NodeId>> {
+        self.0.wait(self.0.others())
+    }
+
     fn neighbours(&self) -> Vec<String> {
         self.0.neighbours.lock().clone()
+    }
+
+    fn register<'a>(&'a self, name: &'a RoomId, owner: Option<&'a str>, lasts: Duration) -> Wait<'a, bool> {
+        self.0.wait(self.0.register_name(name, owner, lasts))
     }
 
     fn numbers(&self) -> Numbers {

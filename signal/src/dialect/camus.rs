@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, Names, json, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, too_deep};
 use crate::message::{
     Command, Event, Frame, IceServer, Parting, PeerId, Receipt, RoomId, Speaker, To, Undelivered,
 };
@@ -35,6 +35,7 @@ static CUSTOMS: Customs = Customs {
     announces_session: false,
     host: None,
     names: Names::OfRoom,
+    takeover: Takeover::ByToken,
     hurries_receipts: false,
 };
 

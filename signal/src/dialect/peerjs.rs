@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, Names, json, present, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, present, too_deep};
 use crate::message::{Command, Event, Frame, NotSeated, PeerId, Receipt, Speaker, To};
 
 /// The peerjs protocol.
@@ -23,6 +23,7 @@ static CUSTOMS: Customs = Customs {
     listed_by_first_message: false,
     host: None,
     names: Names::OfCluster,
+    takeover: Takeover::ByToken,
     announces_session: false,
     // A client ends a call for which it gets a second offer.
     hurries_receipts: true,

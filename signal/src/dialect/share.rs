@@ -7,7 +7,9 @@ use rand::distr::Uniform;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, MAX_DEPTH, Names, json, present, room_of, too_deep};
+use super::{
+    Away, Customs, Dialect, Door, Knock, MAX_DEPTH, Names, Takeover, json, present, room_of, too_deep,
+};
 use crate::message::{
     Command, Destination, Event, Frame, NotSeated, Parting, PeerId, Receipt, RoomId, Speaker, To, Undelivered,
 };
@@ -32,6 +34,7 @@ static CUSTOMS: Customs = Customs {
     listed_by_first_message: false,
     announces_session: false,
     names: Names::OfRoom,
+    takeover: Takeover::ByToken,
     host: Some(HOST),
     hurries_receipts: false,
 };

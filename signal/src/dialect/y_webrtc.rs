@@ -7,7 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, Names, json, room_of, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, room_of, too_deep};
 use crate::message::{Command, Event, Frame, Receipt, RoomId, Speaker, To};
 
 /// The y-webrtc protocol.
@@ -23,6 +23,7 @@ static CUSTOMS: Customs = Customs {
     listed_by_first_message: false,
     announces_session: false,
     names: Names::OfRoom,
+    takeover: Takeover::ByToken,
     host: None,
     hurries_receipts: false,
 };

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::direct::Claimant;
 use super::{Site, refused};
 use crate::access;
 use crate::backplane::Refusal;
@@ -121,11 +122,11 @@ impl Site {
             (Admitted::Seated(seated), None) => {
                 self.router.gone(dialect, &seated.speaker, Parting::Dropped).await;
             }
-            (Admitted::TurnedAway(words), Some(stream)) => {
-                self.metrics.goodbye(Goodbye::NotSeated);
-                socket::turn_away(stream, words, &self.manners).await;
+            (Admitted::TurnedAway(words, goodbye), Some(stream)) => {
+                self.metrics.goodbye(goodbye);
+                socket::turn_away(stream, words, goodbye, &self.manners).await;
             }
-            (Admitted::TurnedAway(_), None) => {}
+            (Admitted::TurnedAway(..), None) => {}
         }
         None
     }
@@ -144,6 +145,10 @@ impl Site {
                 self.listed_origin(headers)?;
                 Ok(Visit::Roam)
             }
+            Door::Registered => match self.foreign_to_cookies(headers) {
+                Some(foreign) => Err(foreign),
+                None => Ok(Visit::Prove(self.claimant(headers))),
+            },
             Door::Shut(words) => Ok(Visit::TurnAway(words)),
         }
     }
@@ -159,7 +164,22 @@ impl Site {
                 return Ok(Admitted::Seated(seated));
             }
             Visit::Roam => return Ok(Admitted::Seated(self.router.open(dialect))),
-            Visit::TurnAway(words) => return Ok(Admitted::TurnedAway(words)),
+            Visit::TurnAway(words) => return Ok(Admitted::TurnedAway(Some(words), Goodbye::NotSeated)),
+            Visit::Prove(claimant) => {
+                let known = match &claimant {
+                    Some(claimant) => self.is_registered(claimant).await?,
+                    None => false,
+                };
+                let Some(claimant) = claimant.filter(|_| known) else {
+                    return Ok(Admitted::TurnedAway(None, Goodbye::Unauthenticated));
+                };
+                match self.router.claim(dialect, claimant.peer, "".into()).await {
+                    Err(Refusal::Taken) => {
+                        return Ok(Admitted::TurnedAway(None, Goodbye::AlreadyConnected));
+                    }
+                    claimed => claimed,
+                }
+            }
             Visit::Claim(peer, token) => {
                 let proof = access::fingerprint(&own_room(dialect.name(), &peer), &token);
                 self.router.claim(dialect, peer, proof).await
@@ -171,7 +191,8 @@ impl Site {
             Err(refusal @ Refusal::Full) => (NotSeated::TooMany, refusal),
             Err(refusal) => return Err(refusal),
         };
-        dialect.encode(&Event::NotSeated(why)).map(Admitted::TurnedAway).ok_or(refusal)
+        let words = dialect.encode(&Event::NotSeated(why)).ok_or(refusal)?;
+        Ok(Admitted::TurnedAway(Some(words), Goodbye::NotSeated))
     }
 }
 
@@ -183,6 +204,8 @@ enum Visit {
     Claim(PeerId, String),
     /// No place yet.
     Roam,
+    /// The name that it has registered, if its cookies prove one.
+    Prove(Option<Claimant>),
     /// Nothing that it gets: these are the words for it.
     TurnAway(Frame),
 }
@@ -191,8 +214,8 @@ enum Visit {
 enum Admitted {
     /// A seat.
     Seated(Seated),
-    /// A socket on which these are the only words.
-    TurnedAway(Frame),
+    /// A socket on which these are the only words, and why.
+    TurnedAway(Option<Frame>, Goodbye),
 }
 
 /// The dialect as it is spoken with the first of the offered subprotocols that it knows (RFC 6455, 4.2.2), and that one's

@@ -24,13 +24,14 @@ pub(super) const TRIES: usize = 3;
 const SILENCE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// A question to other nodes, as long as somebody waits for its answers: the request that asks may break off.
-struct Ask<'a> {
+pub(super) struct Ask<'a> {
     router: &'a Router,
-    number: u64,
+    pub number: u64,
 }
 
 impl<'a> Ask<'a> {
-    fn open(router: &'a Router, answers: usize) -> (Self, mpsc::Receiver<Silence>) {
+    /// A question to so many.
+    pub(super) fn open(router: &'a Router, answers: usize) -> (Self, mpsc::Receiver<Silence>) {
         let number = router.next_ask();
         let (sender, receiver) = mpsc::channel(answers);
         router.asks.lock().insert(number, sender);

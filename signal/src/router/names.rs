@@ -2,16 +2,27 @@
 //! lease and its fencing are those of any membership, and no node knows of more names than it has to.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
 
 use super::Router;
-use super::entrance::{TRIES, Wish};
+use super::entrance::{Ask, TRIES, Wish};
 use crate::backplane::{Creation, Departure, Entry, Envelope, Refusal};
-use crate::dialect::{Dialect, own_room};
+use crate::chance;
+use crate::dialect::{Dialect, Takeover, own_room};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::mailbox::Left;
-use crate::hub::room::Record;
-use crate::message::{Claim, NodeId, Parting, PeerId, Profile, RoomId, Speaker};
+use crate::hub::room::{Member, Record};
+use crate::message::{Claim, Frame, NodeId, Parting, PeerId, Profile, RoomId, Speaker};
+
+/// How long a connection whose name somebody else wants has to answer a ping.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How much longer its node has to say whether it did.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+/// Between two looks whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Router {
     /// Seats a connection as `peer`. `proof` tells its client from others: with the same one the name is taken over from
@@ -30,7 +41,7 @@ impl Router {
             let seen = self.backplane.look(&wish.room, &[]).await?;
             let held = seen.as_ref().and_then(|seen| seen.member(&peer)).cloned();
             match &held {
-                Some(held) if held.profile != proof => return Err(Refusal::Taken),
+                Some(held) if !self.gives_way(dialect, &wish, held).await => return Err(Refusal::Taken),
                 None if self.hub.lock().population(dialect.name()) >= names => return Err(Refusal::Full),
                 _ => {}
             }
@@ -44,6 +55,45 @@ impl Router {
             }
         }
         Err(Refusal::Unavailable)
+    }
+
+    /// Whether whoever holds the name gives way to whoever wishes for it.
+    async fn gives_way(&self, dialect: &'static dyn Dialect, wish: &Wish, held: &Member) -> bool {
+        match dialect.customs().takeover {
+            Takeover::ByToken => Some(&held.profile) == wish.profile.as_ref(),
+            Takeover::WhenSilent => {
+                held.away || !self.answers(&wish.room, &wish.candidates[0], &held.node).await
+            }
+        }
+    }
+
+    /// Whether the connection of `peer`, on `node`, answers a ping. A node that does not say so has none that does.
+    async fn answers(&self, room: &RoomId, peer: &PeerId, node: &NodeId) -> bool {
+        if node == self.backplane.node() {
+            return self.challenge(room, peer).await;
+        }
+        let (ask, mut answers) = Ask::open(self, 1);
+        let challenge = Envelope::Challenge { ask: ask.number, room: room.clone(), peer: peer.clone() };
+        if self.backplane.carry(node, challenge).is_err() {
+            return false;
+        }
+        let answer = timeout(ANSWER_WITHIN + ON_THE_WAY, answers.recv()).await;
+        matches!(answer, Ok(Some(silence)) if !silence.is_empty())
+    }
+
+    /// Pings one of this node's peers at once: whether it is heard in time.
+    pub(super) async fn challenge(&self, room: &RoomId, peer: &PeerId) -> bool {
+        let asked = chance::now();
+        self.hub.lock().ask(room, peer, Frame::ping());
+        loop {
+            match self.hub.lock().heard_at(room, peer) {
+                None => return false,
+                Some(heard) if heard > asked => return true,
+                Some(_) if chance::since(asked) >= ANSWER_WITHIN => return false,
+                Some(_) => {}
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// The speaker gives up its name, and stays connected.

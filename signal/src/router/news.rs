@@ -94,6 +94,21 @@ impl Router {
                 let silence = silence.into_iter().map(|(peer, silence)| (peer, millis(silence))).collect();
                 let _ = self.backplane.carry(from_node, Envelope::Silence { ask, silence });
             }
+            Envelope::Challenge { ask, room, peer } => {
+                let (router, from) = (self.clone(), from_node.clone());
+                self.tasks.spawn(async move {
+                    let answers = router.challenge(&room, &peer).await;
+                    let silence = answers.then_some((peer, 0)).into_iter().collect();
+                    let _ = router.backplane.carry(&from, Envelope::Silence { ask, silence });
+                });
+            }
+            Envelope::Kick { ask, dialect } => {
+                let (router, from) = (self.clone(), from_node.clone());
+                self.tasks.spawn(async move {
+                    router.kick_here(&dialect).await;
+                    let _ = router.backplane.carry(&from, Envelope::Silence { ask, silence: Vec::new() });
+                });
+            }
             Envelope::Silence { ask, silence } => {
                 if let Some(waiting) = self.asks.lock().get(&ask) {
                     let _ = waiting.try_send(silence);

@@ -15,7 +15,8 @@ pub(super) const PEERJS_KEY: Own =
     Own { check: check_key, right: "1 to 64 letters, digits and `-_.~`", placeholder: "KEY", shown: None };
 
 /// What has a meaning of its own at the beginning of a path.
-const RESERVED: &[&str] = &["api", "chat", "public", "room", "static", "web"];
+const RESERVED: &[&str] =
+    &["api", "chat", "healthcheck", "mesh", "public", "room", "static", "try", "v1", "web", "ws", "y-webrtc"];
 
 fn check_path(path: &str) -> Result<(), String> {
     let parts =

@@ -41,6 +41,7 @@ const TABLE: &[Setting] = &[
     row("tls.reload", "10s", SPAN, "How often the two are looked into: a new pair is shown from then on, without a restart."),
 
     row("ops.listen", "127.0.0.1:9091", Kind::Address, "Where operators reach this node: /live, /ready, /metrics."),
+    row("ops.token", "", Kind::Secret(16), "What an operator shows to send all users of direct away (Authorization: Bearer); without it nobody can."),
 
     row("redis.url", "", Kind::Own(&REDIS_URL), "The Redis (`redis://`, or `rediss://` with TLS; `redis+sentinel://host,host/master` for one that Sentinels watch) through which nodes are one cluster; without it a node is alone, in memory. `redis+cluster://` is not supported yet."),
     row("redis.lease", "10s", seconds(1..=300), "How long a node that says nothing is believed to live, the same on all nodes: after that others take over its peers. One that is cut off stops taking clients a little sooner."),
@@ -80,6 +81,8 @@ const TABLE: &[Setting] = &[
     row("peerjs.alive_timeout", "60s", SPAN, "A client that was silent for so long is sent away, and its id is free."),
     row("peerjs.expire_timeout", "5s", SPAN, "A message waits for so long for an id that nobody has; then its sender is told."),
     row("peerjs.concurrent_limit", "5000", COUNT, "The most clients with an id on this node."),
+    row("direct.registration", "720h", SPAN, "How long a name of direct is its user's after that one was last seen."),
+    row("direct.trust_name", "false", Kind::Switch, "Whether the name in a cookie is believed without the proof beside it, as the original server did."),
 
     row("socket.ping_interval", "30s", SPAN, "How often a connection is pinged."),
     row("socket.ping_timeout", "15s", SPAN, "How long a pong may take."),
@@ -108,4 +111,5 @@ const TABLE: &[Setting] = &[
     row("limits.byte_burst", "2MiB", SIZE, "How many bytes a client may send at once after a silence."),
     row("limits.password_attempts", "10", COUNT, "How many passwords may be tried per address, room and minute."),
     row("limits.rooms_per_minute", "60", COUNT, "How many rooms may be made per address and minute."),
+    row("limits.registrations_per_minute", "60", COUNT, "How many names of direct may be registered per address and minute."),
 ];

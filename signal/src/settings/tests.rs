@@ -83,6 +83,7 @@ fn the_table_and_the_struct_agree() {
         fields::<Drain>("drain"),
         fields::<Camus>("camus"),
         fields::<Peerjs>("peerjs"),
+        fields::<Direct>("direct"),
         fields::<Socket>("socket"),
         fields::<Mailbox>("mailbox"),
         fields::<Links>("links"),

@@ -630,6 +630,15 @@ impl Backplane for Plane {
         self.may_claim().is_some()
     }
 
+    /// Nothing is asked of all nodes here.
+    fn others(&self) -> Wait<'_, Vec<NodeId>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn register<'a>(&'a self, name: &'a RoomId, owner: Option<&'a str>, lasts: Duration) -> Wait<'a, bool> {
+        self.memory.register(name, owner, lasts)
+    }
+
     fn numbers(&self) -> Numbers {
         Numbers { unsettled: self.backlog(), ..Numbers::default() }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Browser {
     pub(crate) address: SocketAddr,
     /// The ops listener of that node.
     pub(crate) ops: SocketAddr,
+    /// What it shows as `Authorization: Bearer`, if anything.
+    pub(crate) bearer: Option<String>,
     /// What it sends as `Origin`, if anything.
     pub(crate) origin: Option<String>,
     /// The subprotocol that its WebSockets ask for, if any.
@@ -46,6 +48,7 @@ impl Browser {
             name: "Somebody".into(),
             address,
             ops: address,
+            bearer: None,
             origin: None,
             subprotocol: None,
             cookies: Vec::new(),
@@ -153,8 +156,8 @@ impl Browser {
     /// The cookie that goes with `path`, as somebody else could send it.
     pub(crate) fn cookie_for(&self, path: &str) -> Option<String> {
         let fits = |cookie: &&Cookie| {
-            path.strip_prefix(&cookie.path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+            let below = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?']);
+            cookie.path == "/" || path.strip_prefix(&cookie.path).is_some_and(below)
         };
         let pairs: Vec<_> = self
             .cookies
@@ -163,6 +166,17 @@ impl Browser {
             .map(|cookie| format!("{}={}", cookie.name, cookie.value))
             .collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    /// Writes a cookie of the page's own, or over the server's.
+    pub(crate) fn writes_cookie(&mut self, name: &str, value: &str) {
+        self.cookies.retain(|cookie| cookie.name != name);
+        self.cookies.push(Cookie { name: name.into(), value: value.into(), path: "/".into() });
+    }
+
+    /// The value of a cookie; empty if there is none.
+    pub(crate) fn cookie(&self, name: &str) -> &str {
+        self.cookies.iter().find(|cookie| cookie.name == name).map_or("", |cookie| &cookie.value)
     }
 
     /// Changes the value of every cookie, as an attacker would.
@@ -188,6 +202,9 @@ impl Browser {
         }
         if let Some(origin) = &self.origin {
             add("origin", origin);
+        }
+        if let Some(token) = &self.bearer {
+            add("authorization", &format!("Bearer {token}"));
         }
         if let Some((kind, body)) = body {
             add("content-type", kind);

@@ -115,6 +115,20 @@ impl Talker {
         self.mouth = None;
     }
 
+    /// Its program stands still: nothing is read any more, and no ping answered, and the socket stays open.
+    pub(crate) async fn stops_listening(&mut self) {
+        self.listening.abort();
+        let _ = (&mut self.listening).await;
+    }
+
+    /// The next frame, if there is one in this time.
+    pub(crate) async fn hears_within(&mut self, time: Duration) -> Option<String> {
+        match tokio::time::timeout(time, self.ear.recv()).await {
+            Ok(Some(Heard::Text(heard, _))) => Some(heard),
+            _ => None,
+        }
+    }
+
     /// Sends a JSON value.
     pub(crate) async fn tells(&mut self, value: Value) {
         self.says(&value.to_string()).await;

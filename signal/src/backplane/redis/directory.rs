@@ -74,6 +74,22 @@ impl Inside {
         read_snapshot(version, &record, members).map(Some)
     }
 
+    pub(super) async fn register_name(
+        &self,
+        name: &RoomId,
+        owner: Option<&str>,
+        lasts: Duration,
+    ) -> Result<bool, Refusal> {
+        let mut register = self.scripts.register.key(keys::registration(name));
+        register.arg(owner.unwrap_or_default()).arg(milliseconds(lasts));
+        self.run(self.deadline(), &register).await
+    }
+
+    pub(super) async fn others(&self) -> Result<Vec<NodeId>, Refusal> {
+        let nodes: Vec<String> = self.ask(self.deadline(), redis::cmd("HKEYS").arg(keys::NODES)).await?;
+        Ok(nodes.into_iter().map(NodeId::new).filter(|node| *node != self.me).collect())
+    }
+
     /// Out of the nodes' indices, which name what is just beginning and ending too.
     pub(super) async fn peers(&self, dialect: &str) -> Result<Vec<PeerId>, Refusal> {
         let by = self.deadline();

@@ -5,6 +5,7 @@
 //! sg:{r:<room>}:m           HASH    peer -> claim|born|listed|away|hold|node|profile
 //! sg:{r:<room>}:g           ZSET    peers that have left for good, until when (ms, Redis's clock)
 //! sg:{r:<room>}:w           SET     nodes that look out for somebody in it; gone a little after they stop
+//! sg:{r:<name>}:o           STRING  whose a registered name is
 //! sg:{n:<node>}:hb          STRING  the lease: while it is there the node is alive
 //! sg:{n:<node>}:life        STRING  random: which of its registrations the node goes on; gone as soon as it is reaped
 //! sg:{n:<node>}:idx         SET     ["room","peer",hold]: what others have to take over, and perhaps more
@@ -36,6 +37,11 @@ pub(super) const GONE: &str = "sg:gone";
 /// out for somebody in it.
 pub(super) fn room(room: &RoomId) -> [String; 4] {
     ["i", "m", "g", "w"].map(|part| format!("sg:{{r:{room}}}:{part}"))
+}
+
+/// Whose a registered name is.
+pub(super) fn registration(name: &RoomId) -> String {
+    format!("sg:{{r:{name}}}:o")
 }
 
 /// The lease of a node.

@@ -26,6 +26,7 @@ scripts! {
     adopt: "room.lua" "fence.lua" "adopt.lua";
     index: "index.lua";
     heartbeat: "heartbeat.lua";
+    register: "register.lua";
     reap: "reap.lua";
     bury: "bury.lua";
 }

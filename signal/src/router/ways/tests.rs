@@ -55,6 +55,12 @@ impl Backplane for Wire {
     fn is_up(&self) -> bool {
         true
     }
+    fn others(&self) -> Wait<'_, Vec<NodeId>> {
+        unreachable!()
+    }
+    fn register<'a>(&'a self, _: &'a RoomId, _: Option<&'a str>, _: Duration) -> Wait<'a, bool> {
+        unreachable!()
+    }
     fn numbers(&self) -> Numbers {
         Numbers::default()
     }

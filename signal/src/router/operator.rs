@@ -1,0 +1,49 @@
+//! What an operator asks of all nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::Router;
+use super::entrance::Ask;
+use crate::backplane::{Envelope, Refusal};
+use crate::goodbye::Goodbye;
+
+/// How long a node has to send its connections away and to say so.
+const KICK_DEADLINE: Duration = Duration::from_secs(3);
+/// Between two looks whether they are gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl Router {
+    /// Sends every connection of `dialect` away, on every node; done when their names are free. Refuses with
+    /// [`Refusal::Unavailable`] if a node has not said in time that it has done so.
+    pub async fn kick(self: &Arc<Self>, dialect: &str) -> Result<(), Refusal> {
+        let mut others = self.backplane.others().await?;
+        let (ask, mut answers) = Ask::open(self, others.len().max(1));
+        // A node that is gone has no connections.
+        others.retain(|node| {
+            let kick = Envelope::Kick { ask: ask.number, dialect: dialect.to_owned() };
+            self.backplane.carry(node, kick).is_ok()
+        });
+        self.kick_here(dialect).await;
+        let all = async {
+            for _ in &others {
+                answers.recv().await;
+            }
+        };
+        timeout(KICK_DEADLINE, all).await.map_err(|_| Refusal::Unavailable)
+    }
+
+    /// Sends this node's connections of `dialect` away.
+    pub(super) async fn kick_here(&self, dialect: &str) {
+        let kicked = self.hub.lock().kick(dialect, Goodbye::Kicked);
+        let gone = async {
+            while self.hub.lock().has_any(&kicked) {
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        // Who does not take the news is sent away by other means.
+        let _ = timeout(KICK_DEADLINE / 2, gone).await;
+    }
+}
