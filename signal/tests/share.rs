@@ -3,10 +3,15 @@
 
 mod common;
 
-use common::{House, Settings, Talker, scenes};
+use std::time::Duration;
+
+use common::{House, Settings, Talker, scenes, until_at_last};
 use serde_json::{Value, json};
 
 const PLAIN: Settings<'_> = &[];
+/// A node that says nothing is taken for dead after 10 s.
+const LEASE: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(1);
 
 scenes!(both, PLAIN;
     a_user_asks_to_share_is_allowed_to_and_calls,
@@ -18,6 +23,11 @@ scenes!(both, PLAIN;
     what_is_wrong_is_answered_and_the_socket_stays_open,
     a_name_is_free_when_its_user_has_left,
     what_is_said_comes_once_and_in_order,
+);
+scenes!(two_nodes, PLAIN;
+    when_the_hosts_node_dies_media_go_on,
+    when_a_users_node_dies_the_host_hears_that_the_user_left,
+    when_redis_comes_back_empty_the_room_is_as_before,
 );
 
 async fn open(house: &House, name: &str) -> Talker {
@@ -206,6 +216,55 @@ async fn what_is_said_comes_once_and_in_order(house: &mut House) {
             bob.learns(json!({ "type": "ICE_CANDIDATE", "candidate": n })).await;
         }
     }
+    heard_nothing(&mut alice).await;
+    heard_nothing(&mut bob).await;
+}
+
+async fn when_the_hosts_node_dies_media_go_on(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    house.loses_the_node_of("Alice");
+    until_at_last(LEASE, "the host's leaving", async || {
+        bob.hears_within(SOON)
+            .await
+            .is_some_and(|heard| heard == r#"{"type":"ERROR","message":"The host has left"}"#)
+    })
+    .await;
+    heard_nothing(&mut bob).await;
+}
+
+async fn when_a_users_node_dies_the_host_hears_that_the_user_left(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let _bob = joins(house, "Bob", &room, &mut alice).await;
+    house.loses_the_node_of("Bob");
+    until_at_last(LEASE, "the user's leaving", async || {
+        alice
+            .hears_within(SOON)
+            .await
+            .is_some_and(|heard| heard == r#"{"type":"USER_LEFT","username":"Bob"}"#)
+    })
+    .await;
+    heard_nothing(&mut alice).await;
+}
+
+async fn when_redis_comes_back_empty_the_room_is_as_before(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    house.loses_redis();
+    bob.tells(json!({ "type": "RCP_OFFER", "sdp": "while it is away" })).await;
+    house.finds_redis_empty();
+    until_at_last(LEASE, "the offer", async || alice.hears_within(SOON).await.is_some()).await;
+    let mut carol = open(house, "Bob").await;
+    until_at_last(LEASE, "the room", async || {
+        carol.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": "Carol" })).await;
+        carol.hears_within(SOON).await.is_some_and(|heard| heard.contains("ROOM_JOINED"))
+    })
+    .await;
+    alice.learns(json!({ "type": "USER_JOINED", "username": "Carol" })).await;
+    let mut eve = open(house, "Alice").await;
+    eve.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": "Bob" })).await;
+    eve.learns(json!({ "type": "INVALID_USERNAME", "message": "Username already exists in this room" }))
+        .await;
     heard_nothing(&mut alice).await;
     heard_nothing(&mut bob).await;
 }

@@ -3,11 +3,15 @@
 
 mod common;
 
-use common::{House, Settings, Talker, scenes};
+use std::time::Duration;
+
+use common::{House, Settings, Talker, scenes, until_at_last};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 const PLAIN: Settings<'_> = &[];
+/// A node that says nothing is taken for dead after 10 s.
+const LEASE: Duration = Duration::from_secs(30);
 const FEW: Settings<'_> = &[("LIMITS__TOPICS", "2")];
 
 scenes!(both, PLAIN;
@@ -17,6 +21,10 @@ scenes!(both, PLAIN;
     who_is_gone_hears_nothing_and_is_not_counted,
     what_means_nothing_changes_nothing,
     what_is_published_comes_once_and_in_order,
+);
+scenes!(two_nodes, PLAIN;
+    who_was_on_a_node_that_died_is_not_counted,
+    when_redis_comes_back_empty_topics_are_as_before,
 );
 scenes!(one_node, FEW; who_wants_too_many_topics_is_sent_away);
 
@@ -175,4 +183,42 @@ async fn who_wants_too_many_topics_is_sent_away(house: &mut House) {
     answers(&mut alice).await;
     alice.tells(json!({ "type": "subscribe", "topics": ["c"] })).await;
     assert_eq!(alice.is_sent_away().await, Some(1013));
+}
+
+async fn who_was_on_a_node_that_died_is_not_counted(house: &mut House) {
+    let mut alice = subscribed(house, "Alice", "r").await;
+    let _bob = subscribed(house, "Bob", "r").await;
+    house.loses_the_node_of("Bob");
+    until_at_last(LEASE, "the dead one's leaving", async || {
+        alice.tells(json!({ "type": "publish", "topic": "r" })).await;
+        alice.hears_any("its own words").await.0.contains(r#""clients":1"#)
+    })
+    .await;
+}
+
+async fn when_redis_comes_back_empty_topics_are_as_before(house: &mut House) {
+    let mut alice = subscribed(house, "Alice", "r").await;
+    let mut bob = subscribed(house, "Bob", "r").await;
+    house.loses_redis();
+    bob.tells(json!({ "type": "publish", "topic": "r", "n": 1 })).await;
+    bob.learns(json!({ "type": "publish", "topic": "r", "n": 1, "clients": 2 })).await;
+    house.finds_redis_empty();
+    until_at_last(LEASE, "what was said meanwhile", async || {
+        let soon = Duration::from_secs(1);
+        alice.hears_within(soon).await.is_some_and(|heard| heard.contains(r#""n":1"#))
+    })
+    .await;
+    // A publisher who is not subscribed finds them too, wherever they are; until Redis is there it is sent away.
+    until_at_last(LEASE, "the topic", async || {
+        let mut carol = open(house, "Carol").await;
+        carol.tells(json!({ "type": "publish", "topic": "r", "n": 2 })).await;
+        let heard = [
+            alice.hears_within(Duration::from_secs(1)).await,
+            bob.hears_within(Duration::from_secs(1)).await,
+        ];
+        heard.iter().all(|heard| {
+            heard.as_ref().is_some_and(|heard| heard.contains(r#""n":2"#) && heard.contains(r#""clients":2"#))
+        })
+    })
+    .await;
 }
