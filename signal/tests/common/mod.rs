@@ -65,9 +65,14 @@ pub(crate) async fn until_at_last(deadline: Duration, what: &str, mut ask: impl 
 
 /// Plays `scene` in `house`.
 pub(crate) async fn play(house: House, scene: impl AsyncFnOnce(&mut House)) {
+    play_for(CURTAIN, house, scene).await;
+}
+
+/// Plays a `scene` that may take so long.
+pub(crate) async fn play_for(curtain: Duration, house: House, scene: impl AsyncFnOnce(&mut House)) {
     let mut house = house;
-    let played = tokio::time::timeout(CURTAIN, Box::pin(scene(&mut house))).await;
-    assert!(played.is_ok(), "the scene is not over after {CURTAIN:?}");
+    let played = tokio::time::timeout(curtain, Box::pin(scene(&mut house))).await;
+    assert!(played.is_ok(), "the scene is not over after {curtain:?}");
 }
 
 /// Makes tests of scenes: `scenes!(house, SETTINGS; scene, …)`. With `both` for a house each is played on one node in

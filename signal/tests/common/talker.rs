@@ -52,6 +52,19 @@ impl Talker {
         sent.unwrap_or_else(|e| panic!("{} cannot speak: {e}", self.name));
     }
 
+    /// Sends frames of any sort, as many at once as there is room for.
+    pub(crate) async fn sends_all(&mut self, messages: impl IntoIterator<Item = Message>) {
+        let mouth = self.mouth.as_mut().expect("it is connected");
+        let send = async {
+            for message in messages {
+                mouth.feed(message).await?;
+            }
+            mouth.flush().await
+        };
+        let sent = within("room in the socket", send).await;
+        sent.unwrap_or_else(|e| panic!("{} cannot speak: {e}", self.name));
+    }
+
     /// The next frame is this one; when it came.
     pub(crate) async fn hears(&mut self, text: &str) -> Instant {
         let (heard, at) = self.hears_any(text).await;
