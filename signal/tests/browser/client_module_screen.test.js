@@ -48,6 +48,31 @@ scene('both share their screens at the same moment, and then a camera comes', as
   assert.equal(await alice.sees(bob, 'screen'), 'screen', 'the other screen is still there');
 });
 
+scene('whose offer gives way to the other’s goes on seeing what was there before', async (house) => {
+  const node = await house.node('a');
+  const guests = [await Guest.enters(house, 'Alice', node, 'ways'), await Guest.enters(house, 'Bob', node, 'ways')];
+  const [polite, other] = guests.toSorted((one, another) => (one.id < another.id ? -1 : 1));
+  await other.shows('video');
+  assert.equal(await polite.sees(other, 'stream'), 'video');
+
+  await polite.loses('offer');
+  await polite.shows('video');
+  await until('the first offer is under way', async () => (await polite.lost('offer')) === 1);
+  await other.shows('screen');
+  assert.equal(await polite.sees(other, 'screen'), 'screen');
+  assert.equal(await polite.sees(other, 'stream'), 'video');
+  assert.equal(await other.sees(polite, 'stream'), 'video');
+
+  await polite.loses('offer');
+  await polite.shows('screen');
+  await until('the second offer is under way', async () => (await polite.lost('offer')) === 2);
+  await other.hides('screen');
+  await polite.seesNoScreen(other);
+  assert.equal(await polite.sees(other, 'stream'), 'video');
+  assert.equal(await other.sees(polite, 'screen'), 'screen');
+  assert.equal(await other.sees(polite, 'stream'), 'video');
+});
+
 scene('a screen that is shared while the node is away comes with it', async (house) => {
   const env = {
     SIGNAL__LISTEN: `127.0.0.1:${await freePort()}`,

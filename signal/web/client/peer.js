@@ -259,12 +259,20 @@ export class Peer extends EventTarget {
     // An offer of ours that gives way before anything was agreed goes with its whole connection:
     // Chromium, rolling back a description whose candidates it has just begun to gather, may never gather again.
     if (this.#author ? this.#author !== author : collision) this.#begin();
-    // Said, and not left to setRemoteDescription: rolled back by that, Chromium decodes what comes and shows none of it.
-    else if (collision) await this.#connection.setLocalDescription({ type: "rollback" });
+    else if (collision) await this.#giveWay(sdp);
     await this.#remote({ type: "offer", sdp }, { author, screen });
     await this.#connection.setLocalDescription();
     this.#describe(this.#connection.currentLocalDescription);
     this.#agreed();
+  }
+
+  /**
+   * Takes our offer back for theirs. Where it had something of ours for the first time, Chromium opens a new channel then,
+   * and joins what they send there to nothing, unless they seem to send something else than before: it would be decoded,
+   * and neither shown nor heard any more. So their offer comes without the numbers of its sources first, and then as it is.
+   */
+  #giveWay(sdp) {
+    return this.#connection.setRemoteDescription({ type: "offer", sdp: sdp.replace(/^a=ssrc.*\r?\n/gm, "") });
   }
 
   async #answered({ sdp, re, screen }) {
