@@ -68,6 +68,7 @@ pub struct Site {
 enum Route {
     Home,
     PublicRooms,
+    Try,
     ToHome,
     Room,
     ToRoom,
@@ -110,6 +111,7 @@ impl Route {
 const ROUTES: &[(&str, Route)] = &[
     ("/", Route::Home),
     ("/public", Route::PublicRooms),
+    ("/try", Route::Try),
     ("/chat", Route::ToHome),
     ("/room/{name}", Route::Room),
     ("/chat/{name}", Route::Room),
@@ -152,8 +154,7 @@ impl Site {
             routes.insert(*path, *route)?;
         }
         for row in dialect::DIALECTS {
-            let below = if row.path.starts_with('/') { "" } else { &settings.peerjs.path };
-            routes.insert(format!("{below}{}", row.path), Route::Socket(row.dialect))?;
+            routes.insert(path_of(row, &settings), Route::Socket(row.dialect))?;
         }
         for (path, route) in peerjs::routes(&settings.peerjs) {
             routes.insert(path, route)?;
@@ -229,6 +230,7 @@ impl Site {
             (Route::Home, &Method::GET) => self.home(None).await,
             (Route::Home, &Method::POST) => self.make_room_from_form(request, address).await,
             (Route::PublicRooms, &Method::GET) => self.public_rooms_page().await,
+            (Route::Try, &Method::GET) => self.pages.trial(&self.settings),
             (Route::ToHome, &Method::GET) => redirect(StatusCode::TEMPORARY_REDIRECT, "/"),
             (Route::ToRoom, _) => redirect_with_query(path.trim_end_matches('/'), request.uri().query()),
             (Route::Room, &Method::GET) => self.room_page(&request, name, None, address).await,
@@ -260,6 +262,12 @@ impl Site {
     fn nothing_here(&self) -> Answer {
         self.problem_page(StatusCode::NOT_FOUND, "Nothing here", "There is no page at this address.")
     }
+}
+
+/// Where a protocol is spoken, as the settings have it.
+fn path_of(row: &dialect::Row, settings: &Settings) -> String {
+    let below = if row.path.starts_with('/') { "" } else { &settings.peerjs.path };
+    format!("{below}{}", row.path)
 }
 
 fn manners(settings: &Settings) -> Manners {

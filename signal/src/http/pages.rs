@@ -8,8 +8,14 @@ use house::http::{Answer, answer, problem};
 use hyper::header::{self, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use include_dir::{Dir, include_dir};
-use minijinja::{AutoEscape, Environment, Value};
+use minijinja::{AutoEscape, Environment, Value, context};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
+
+use super::path_of;
+use crate::dialect;
+use crate::goodbye::Goodbye;
+use crate::settings::Settings;
 
 static COMPILED_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/web");
 
@@ -17,6 +23,30 @@ static COMPILED_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/web");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
     media-src 'self' blob: mediastream:; font-src 'self'; connect-src 'self'; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
+
+/// What the page for trying protocols is told of its node.
+#[derive(Serialize)]
+struct Node<'a> {
+    spoken: Vec<Spoken>,
+    /// What PeerJS clients call the key.
+    key: &'a str,
+    goodbyes: Vec<Word>,
+}
+
+/// A protocol, and where it is spoken.
+#[derive(Serialize)]
+struct Spoken {
+    name: &'static str,
+    /// With `{name}` where the name of a room belongs.
+    path: String,
+}
+
+/// What a close frame of the node's means.
+#[derive(Serialize)]
+struct Word {
+    code: u16,
+    reason: &'static str,
+}
 
 /// The pages of a node.
 #[derive(Debug)]
@@ -58,6 +88,23 @@ impl Pages {
                 )
             }
         }
+    }
+
+    /// The page on which the protocols that this node speaks can be tried.
+    pub fn trial(&self, settings: &Settings) -> Answer {
+        let spoken = dialect::DIALECTS.iter();
+        let goodbyes = Goodbye::ALL.iter().filter(|goodbye| goodbye.can_be_said());
+        let node = Node {
+            spoken: spoken
+                .map(|row| Spoken { name: row.dialect.name(), path: path_of(row, settings) })
+                .collect(),
+            key: &settings.peerjs.key,
+            goodbyes: goodbyes
+                .map(|goodbye| Word { code: goodbye.code(), reason: goodbye.reason() })
+                .collect(),
+        };
+        let node = serde_json::to_string(&node).unwrap_or_default();
+        self.render(StatusCode::OK, "try.html", context! { node })
     }
 
     /// A file that a page loads. `headers` may say which version is known already.

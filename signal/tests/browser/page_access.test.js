@@ -47,6 +47,24 @@ scene('the pages before a call', async (house) => {
   await mayBeUsedByEverybody(bob, 'a page that is not there');
 });
 
+scene('the page for trying a protocol', async (house) => {
+  const node = await house.node('a');
+  const alice = await house.caller('Alice');
+  await alice.opens(new URL('/try', node.url));
+  await mayBeUsedByEverybody(alice, 'before anybody is connected');
+  const one = alice.page.getByRole('region', { name: 'Peer A', exact: true });
+  await one.getByText('The same from a shell').click();
+  await one.getByRole('button', { name: 'Connect' }).click();
+  await one.getByRole('button', { name: 'ping' }).click();
+  await one.getByRole('button', { name: 'Send' }).click();
+  await alice.reads('pong');
+  await one.getByText('What makes sense later').click();
+  await one.getByLabel('Frame to send').fill('no JSON');
+  await mayBeUsedByEverybody(alice, 'a connected peer');
+  await alice.holds({ width: 390, height: 780 });
+  await mayBeUsedByEverybody(alice, 'the same on a phone');
+});
+
 scene('the call page', async (house) => {
   const node = await house.node('a');
   const browser = await house.browser();

@@ -1,0 +1,187 @@
+// The page on which a protocol is tried: two peers of one visitor, and what each sees of its line.
+import assert from 'node:assert/strict';
+import { scene } from './scene.js';
+import { until } from './until.js';
+
+/** One of the two peers on a visitor's page. */
+class Peer {
+  constructor({ page }, side) {
+    this.part = page.locator(`[data-side="${side}"]`);
+    this.name = `peer ${side}`;
+  }
+
+  fills(label, text) {
+    return this.part.getByLabel(label, { exact: true }).fill(text);
+  }
+
+  triesToConnect() {
+    return this.part.getByRole('button', { name: 'Connect', exact: true }).click();
+  }
+
+  async connects() {
+    await this.triesToConnect();
+    await this.is('Connected');
+  }
+
+  closes() {
+    return this.part.getByRole('button', { name: 'Close', exact: true }).click();
+  }
+
+  is(state) {
+    return until(`${this.name} is ${state}`, async () => (await this.part.locator('.state').innerText()) === state);
+  }
+
+  /** Picks a message that makes sense now, changes it, and sends it. */
+  async says(message, change = (frame) => frame) {
+    await this.part.locator('.ready').getByRole('button', { name: message, exact: true }).click();
+    const text = this.part.getByLabel('Frame to send');
+    await text.fill(JSON.stringify(change(JSON.parse(await text.inputValue()))));
+    await text.press('Control+Enter');
+  }
+
+  async writes(text) {
+    await this.part.getByLabel('Frame to send').fill(text);
+    await this.part.getByRole('button', { name: 'Send', exact: true }).click();
+  }
+
+  /** What is ready to be sent now. */
+  ready() {
+    return this.part.locator('.ready button:visible').allInnerTexts();
+  }
+
+  /** The frames of one `way` ("in", "out") with this title, oldest first. */
+  frames(way, title) {
+    return this.part.locator(`[data-way="${way}"]`).filter({ has: this.part.page().locator('.title', { hasText: new RegExp(`^${title}$`) }) });
+  }
+
+  /** Waits for a frame from the node with this title that fits, and returns it. */
+  hears(title, fits = () => true) {
+    return until(`${this.name} hears ${title}`, async () => {
+      const heard = await this.frames('in', title).locator('pre').allTextContents();
+      return heard.map((text) => JSON.parse(text)).findLast(fits);
+    });
+  }
+
+  reads(words) {
+    return until(`${this.name} reads “${words}”`, async () => (await this.part.innerText()).includes(words));
+  }
+}
+
+async function visits(house, node, protocol = '') {
+  const visitor = await house.caller('Visitor');
+  await visitor.opens(new URL(`/try${protocol}`, node.url));
+  return { visitor, a: new Peer(visitor, 'a'), b: new Peer(visitor, 'b') };
+}
+
+scene('a whole exchange in camus: who is here, an offer and its answer, coming back, goodbye', async (house) => {
+  const node = await house.node('a');
+  const { visitor, a, b } = await visits(house, node);
+  await visitor.screenshot('try-before');
+  assert.deepEqual(await a.ready(), []);
+  await visitor.page.getByLabel('Room').fill('laboratory');
+  await a.connects();
+  assert.ok(!(await a.ready()).includes('offer'), 'there is nobody to whom an offer could go');
+  await b.connects();
+
+  await a.says('ping', (ping) => ({ ...ping, data: [1.50, 'two'] }));
+  const { receiver: id, data } = await a.hears('pong');
+  assert.deepEqual(data, [1.5, 'two']);
+  await a.says('get-room-info');
+  await b.says('get-room-info');
+  await a.hears('room-info', ({ data }) => data.clients.length === 2);
+  await a.says('offer');
+  const offer = await b.hears('offer');
+  assert.equal(offer.sender, id);
+  const state = (description) => new RTCPeerConnection().setRemoteDescription(description).then(() => 'taken');
+  assert.equal(await visitor.page.evaluate(state, offer.data), 'taken', 'it is one that a browser takes');
+  await b.says('answer');
+  await a.hears('answer');
+  await a.says('icecandidate');
+  await b.hears('icecandidate');
+  await visitor.screenshot('try-camus');
+
+  await b.closes();
+  await b.reads('Closed with 1000');
+  await a.says('text to the other');
+  await b.connects();
+  await b.says('ping');
+  assert.equal((await b.hears('text')).sender, id, 'it was held, and b is who it was');
+
+  await a.writes('{"what": ');
+  await a.reads('This is no JSON');
+  await a.hears('error');
+  await a.says('bye');
+  await a.reads('Closed with 1000: goodbye');
+  await b.hears('bye', ({ sender }) => sender === id);
+  await a.is('Closed');
+  assert.deepEqual(await a.ready(), []);
+});
+
+scene('the same with switchboard.v1: what became of each message', async (house) => {
+  const node = await house.node('a');
+  const { visitor, a, b } = await visits(house, node);
+  await visitor.page.getByLabel('Protocol').selectOption('camus with switchboard.v1');
+  await a.connects();
+  await b.connects();
+  await a.hears('session', ({ data }) => data.resumed === false);
+  await b.says('ping');
+  await b.hears('pong');
+  await a.says('offer');
+  await b.hears('offer');
+  await a.hears('accepted');
+  await a.says('to nobody');
+  await a.hears('undeliverable', ({ data }) => data.reason === 'absent');
+  await a.closes();
+  await a.is('Closed');
+  await a.connects();
+  await a.hears('session', ({ data }) => data.resumed);
+});
+
+scene('a whole exchange in peerjs: names, an offer and its answer, a name taken over', async (house) => {
+  const node = await house.node('a', { env: { SIGNAL__PEERJS__PATH: '/call/', SIGNAL__PEERJS__KEY: 'garden', SIGNAL__PEERJS__EXPIRE_TIMEOUT: '1s' } });
+  const { visitor, a, b } = await visits(house, node, '#peerjs');
+  for (const [peer, name] of [[a, 'ada'], [b, 'bob']]) {
+    await peer.fills('Name', name);
+    await peer.connects();
+    await peer.hears('OPEN');
+  }
+  await a.says('HEARTBEAT');
+  await a.says('OFFER');
+  const offer = await b.hears('OFFER');
+  assert.deepEqual([offer.src, offer.dst], ['ada', 'bob']);
+  await b.says('ANSWER');
+  assert.equal((await a.hears('ANSWER')).payload.connectionId, offer.payload.connectionId);
+  await b.says('CANDIDATE');
+  await a.hears('CANDIDATE', ({ src }) => src === 'bob');
+  await a.says('OFFER to nobody');
+  await a.hears('EXPIRE', ({ dst }) => dst === 'ada');
+  await visitor.holds({ width: 390, height: 780 });
+  await visitor.screenshot('try-peerjs-phone');
+
+  const second = await house.caller('Somebody else');
+  await second.opens(new URL('/try#peerjs', node.url));
+  const stranger = new Peer(second, 'a');
+  await stranger.fills('Name', 'ada');
+  await stranger.triesToConnect();
+  await stranger.hears('ID-TAKEN');
+  await stranger.reads('Closed with 1008: not let in');
+  const token = await a.part.getByLabel('Token').inputValue();
+  await stranger.fills('Token', token);
+  await stranger.connects();
+  await stranger.hears('OPEN');
+  await a.reads('Closed with 4001: connected elsewhere by now');
+});
+
+scene('only what the node speaks is offered, and links from elsewhere lead to it', async (house) => {
+  const node = await house.node('a');
+  const { visitor, a } = await visits(house, node, '#switchboard.v1');
+  const choice = visitor.page.getByLabel('Protocol');
+  const { spoken } = await visitor.page.evaluate(() => JSON.parse(document.body.dataset.node));
+  const names = new Set(spoken.map(({ name }) => name));
+  assert.equal(await choice.locator('option').count(), names.size + 1, 'camus twice, and each other once');
+  assert.equal(await choice.inputValue(), 'camus with switchboard.v1');
+  assert.match(await a.part.locator('.shell').textContent(), /^TOKEN=\$\(curl .* \| jq -r \.token\)\nwebsocat --protocol switchboard\.v1 "ws:.*\?token=\$TOKEN"$/);
+  await visitor.opens(node.url);
+  await visitor.page.getByRole('link', { name: 'Try a protocol' }).click();
+  await visitor.reads('Two peers, side by side');
+});
