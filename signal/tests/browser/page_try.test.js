@@ -181,6 +181,14 @@ scene('only what the node speaks is offered, and links from elsewhere lead to it
   assert.equal(await choice.locator('option').count(), names.size + 1, 'camus twice, and each other once');
   assert.equal(await choice.inputValue(), 'camus with switchboard.v1');
   assert.match(await a.part.locator('.shell').textContent(), /^TOKEN=\$\(curl .* \| jq -r \.token\)\nwebsocat --protocol switchboard\.v1 "ws:.*\?token=\$TOKEN"$/);
+
+  await a.connects();
+  await choice.selectOption('peerjs');
+  await a.is('Not connected');
+  assert.equal(await a.part.locator('.log li').count(), 0);
+  await a.connects();
+  await a.hears('OPEN');
+
   await visitor.opens(node.url);
   await visitor.page.getByRole('link', { name: 'Try a protocol' }).click();
   await visitor.reads('Two peers, side by side');

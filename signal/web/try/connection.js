@@ -13,8 +13,8 @@ export class Connection extends EventTarget {
   #known;
   #goodbyes;
   #socket = null;
+  #cancelled = new AbortController();
   #since = 0;
-  #over = false;
 
   /** `known` is read when it is needed and learns what is told; `goodbyes`: the node's close codes, [{code, reason}]. */
   constructor(protocol, known, goodbyes) {
@@ -28,18 +28,18 @@ export class Connection extends EventTarget {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Is done when the socket is open, or will not be. Tells "frame" {way, text, bytes, at} and "end". */
+  /** Is done when the socket is open, or will not be. Tells "frame" {way, text, title, bytes, at} and "end". */
   async open() {
     this.#since = performance.now();
     try {
       for (const request of this.#protocol.requests ?? []) await this.#ask(request);
+      this.#cancelled.signal.throwIfAborted();
+      await this.#connect();
     } catch (problem) {
-      this.#note(problem.message);
       // With what was kept from before it may be that nobody is let in any more.
       for (const name of this.#protocol.keeps ?? []) delete this.#known[name];
-      return this.#end();
+      this.#end(problem.message);
     }
-    if (!this.#over) await this.#connect();
   }
 
   send(text) {
@@ -50,14 +50,15 @@ export class Connection extends EventTarget {
   }
 
   close() {
-    if (this.#socket) this.#socket.close(1000);
-    else this.#end();
+    this.#cancelled.abort(new Error("Cancelled."));
+    this.#socket?.close(1000);
   }
 
   async #ask({ method, path, body, gives, refused }) {
     const [address, words] = [path(this.#known), JSON.stringify(body(this.#known))];
     this.#tell("out", words, `${method} ${address}`);
-    const answer = await fetch(address, { method, body: words, headers: { "content-type": "application/json" } });
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(address, { method, body: words, headers, signal: this.#cancelled.signal });
     const text = await answer.text();
     this.#tell("in", text, `${answer.status} ${answer.statusText}`);
     const told = parsed(text);
@@ -80,8 +81,7 @@ export class Connection extends EventTarget {
       };
       this.#socket.onmessage = ({ data }) => this.#hear(data);
       this.#socket.onclose = ({ code, reason }) => {
-        this.#note(this.#farewell(code, reason));
-        this.#end();
+        this.#end(this.#farewell(code, reason));
         resolve();
       };
     });
@@ -104,9 +104,8 @@ export class Connection extends EventTarget {
     return meaning ? `Closed with ${code}: ${meaning}.` : `Closed with ${code}.`;
   }
 
-  #end() {
-    if (this.#over) return;
-    this.#over = true;
+  #end(why) {
+    this.#note(why);
     this.dispatchEvent(new Event("end"));
   }
 
