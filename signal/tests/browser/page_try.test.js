@@ -1,5 +1,8 @@
 // The page on which a protocol is tried: two peers of one visitor, and what each sees of its line.
 import assert from 'node:assert/strict';
+import test from 'node:test';
+import { indented } from '../../web/try/json.js';
+import { protocols } from '../../web/try/protocols.js';
 import { scene } from './scene.js';
 import { until } from './until.js';
 
@@ -172,6 +175,56 @@ scene('a whole exchange in peerjs: names, an offer and its answer, a name taken 
   await a.reads('Closed with 4001: connected elsewhere by now');
 });
 
+scene('a whole exchange in share: a room, somebody who asks, and their screen', async (house) => {
+  const node = await house.node('a');
+  const { visitor, a, b } = await visits(house, node, '#share');
+  await a.connects();
+  await b.connects();
+  assert.deepEqual(await b.ready(), ['CREATE_ROOM', 'LEAVE_ROOM'], 'there is no room to join');
+  await a.says('CREATE_ROOM');
+  await a.hears('ROOM_CREATED');
+  await b.says('JOIN_ROOM');
+  await b.hears('ROOM_JOINED');
+  await a.hears('USER_JOINED');
+  for (const [one, says, other] of [
+    [b, 'REQUEST_SHARING', a],
+    [a, 'ALLOW_SHARING', b],
+    [b, 'RCP_OFFER', a],
+    [a, 'RCP_ANSWER', b],
+  ]) {
+    await one.says(says);
+    await other.hears(says);
+  }
+  await b.says('ICE_CANDIDATE to the host');
+  await a.hears('ICE_CANDIDATE', ({ username }) => username === 'Bob');
+  await a.says('ICE_CANDIDATE to a user');
+  await b.hears('ICE_CANDIDATE', ({ username }) => username === undefined);
+  await visitor.screenshot('try-share');
+  await a.says('LEAVE_ROOM');
+  await a.hears('LEFT_ROOM');
+  await b.hears('ERROR', ({ message }) => message === 'The host has left');
+  assert.deepEqual(await a.ready(), ['CREATE_ROOM', 'LEAVE_ROOM']);
+});
+
+scene('a whole exchange in y-webrtc: a topic, and what is published in it', async (house) => {
+  const node = await house.node('a');
+  const { a, b } = await visits(house, node, '#y-webrtc');
+  await a.connects();
+  await b.connects();
+  for (const peer of [a, b]) {
+    await peer.says('subscribe');
+    await peer.says('ping');
+    await peer.hears('pong');
+  }
+  await a.says('publish: announce');
+  await b.hears('publish', ({ clients }) => clients === 2);
+  await b.says('publish: signal');
+  await a.hears('publish', ({ data }) => data.signal?.type === 'offer');
+  await b.says('unsubscribe');
+  await a.says('publish: announce');
+  await a.hears('publish', ({ clients }) => clients === 1);
+});
+
 scene('only what the node speaks is offered, and links from elsewhere lead to it', async (house) => {
   const node = await house.node('a');
   const { visitor, a } = await visits(house, node, '#switchboard.v1');
@@ -192,4 +245,22 @@ scene('only what the node speaks is offered, and links from elsewhere lead to it
   await visitor.opens(node.url);
   await visitor.page.getByRole('link', { name: 'Try a protocol' }).click();
   await visitor.reads('Two peers, side by side');
+});
+
+for (const { title, fields, messages } of protocols) {
+  test(`${title}: every message can be made, once what it needs is known`, () => {
+    const learned = { id: 'ada', role: 'host', room: 'abcd', peer: 'bob', guest: 'Bob', topic: 'try', sent: 0 };
+    const known = { ...learned, ...Object.fromEntries(fields.map(({ name, value }) => [name, value('a')])) };
+    for (const { title, note, frame } of messages) {
+      const { type } = JSON.parse(JSON.stringify(frame(known, { ...learned, id: 'bob' })));
+      assert.equal(typeof type, 'string', title);
+      assert.match(note, /\.$/, title);
+    }
+  });
+}
+
+test('JSON is indented, and each number and string stays as it was written', () => {
+  assert.equal(indented('{"a":[1.0,12345678901234567890,{}],"b":"x, {y}: \\"z\\"","c":[]}'), '{\n  "a": [\n    1.0,\n    12345678901234567890,\n    {}\n  ],\n  "b": "x, {y}: \\"z\\"",\n  "c": []\n}');
+  assert.equal(indented('no {JSON'), 'no {JSON');
+  assert.equal(indented('7'), '7');
 });

@@ -19,7 +19,8 @@ export const share = {
   hears: {
     ROOM_CREATED: ({ roomid }) => ({ room: roomid, role: "host", guest: undefined }),
     ROOM_JOINED: ({ roomid }) => ({ room: roomid, role: "user" }),
-    LEFT_ROOM: () => ({ room: undefined, role: undefined }),
+    USER_LEFT: () => ({ guest: undefined, RCP_OFFER: undefined }),
+    LEFT_ROOM: () => ({ room: undefined, role: undefined, ALLOW_SHARING: undefined }),
     USER_JOINED: ({ username }) => ({ guest: username }),
     ALLOW_SHARING: () => ({ ALLOW_SHARING: true }),
     RCP_OFFER: ({ username }) => ({ RCP_OFFER: username }),
@@ -57,7 +58,7 @@ export const share = {
     {
       title: "RCP_ANSWER",
       note: "That user hears it.",
-      lacks: heard("RCP_OFFER"),
+      lacks: (known) => guest(known) || heard("RCP_OFFER")(known),
       frame: (known) => ({ type: "RCP_ANSWER", username: known.RCP_OFFER, sdp: answer }),
     },
     {
