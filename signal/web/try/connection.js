@@ -101,7 +101,8 @@ export class Connection extends EventTarget {
   #farewell(code, reason) {
     const meanings = this.#goodbyes.filter((goodbye) => goodbye.code === code).map((goodbye) => goodbye.reason);
     const meaning = reason || meanings.join(", or: ") || UNSAID[code];
-    return meaning ? `Closed with ${code}: ${meaning}.` : `Closed with ${code}.`;
+    const more = this.#protocol.closes?.[reason];
+    return `Closed with ${[code, meaning, more].filter(Boolean).join(": ")}.`;
   }
 
   #end(why) {

@@ -9,6 +9,7 @@
 //   socket, subprotocol  the WebSocket's address, and what it asks for,
 //   keeps                what is still known when one connects again,
 //   opens, hears, says   what is known from then on: when the socket is open, and by the type of a frame,
+//   closes               what the reason of a close means, where that does not say it,
 //   messages             what may be said: [{title, note, frame, lacks}]; `lacks` says what has to be so first.
 //
 // Its functions get what one peer knows: its words as they are filled in, `path` and `key` (where the node speaks the

@@ -26,6 +26,10 @@ export const direct = {
   ],
   socket: ({ path }) => path,
   opens: ({ username }) => ({ id: username }),
+  closes: {
+    UNAUTHENTICATED: "the cookies prove no registered name",
+    ALREADY_EXISTS: "this name is connected already, and that connection answers",
+  },
   hears: {
     offer: ({ originator }) => ({ offer: originator }),
   },
