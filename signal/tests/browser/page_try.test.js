@@ -206,6 +206,35 @@ scene('a whole exchange in share: a room, somebody who asks, and their screen', 
   assert.deepEqual(await a.ready(), ['CREATE_ROOM', 'LEAVE_ROOM']);
 });
 
+scene('a whole exchange in direct: two names of one browser, and messages to a name', async (house) => {
+  const node = await house.node('a');
+  const { a, b } = await visits(house, node, '#direct');
+  for (const [peer, name] of [[a, 'ada'], [b, 'bob']]) {
+    await peer.fills('Name', name);
+    await peer.triesToConnect();
+  }
+  await a.is('Connected');
+  await b.is('Connected');
+  await a.says('offer');
+  assert.equal((await b.hears('offer')).originator, 'ada');
+  await b.says('answer');
+  await a.hears('answer', ({ originator }) => originator === 'bob');
+  await a.says('candidate');
+  await b.hears('candidate');
+  await a.says('to nobody');
+  await a.hears('TARGET_NOT_FOUND');
+  await b.says('without a target');
+  await b.hears('INVALID_MESSAGE');
+  // The cookies are Bob’s by now, and Ada’s name is taken.
+  await a.closes();
+  await a.is('Closed');
+  await a.triesToConnect();
+  await a.reads('Take another name');
+  await b.closes();
+  await b.is('Closed');
+  await b.connects();
+});
+
 scene('a whole exchange in y-webrtc: a topic, and what is published in it', async (house) => {
   const node = await house.node('a');
   const { a, b } = await visits(house, node, '#y-webrtc');
