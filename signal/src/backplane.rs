@@ -4,6 +4,10 @@
 //! nodes. Both have one contract, which `conformance` plays to every implementation:
 //!
 //! - A change of a room is atomic, and raises the room's version by one. A claim is the version at which it was made.
+//! - A room that is made, or made again, begins at the directory's clock: above whatever it has been at before, whether it
+//!   had ended or the directory has lost it. So the larger of two versions or claims is the newer one, across a loss too.
+//!   A clock that goes back meanwhile does no harm: whoever makes the room again, or finds that it has come less far than
+//!   it remembers, says so, and the room begins above that ([`Creation::Again`]).
 //! - Whoever changes or releases a membership names the claim that it holds. A claim that is no longer the newest
 //!   changes nothing ([`Refusal::Superseded`]).
 //! - Envelopes from one node to another arrive in the order in which they were given, at most once. When the other one
@@ -79,8 +83,14 @@ pub enum Creation {
     /// have a room of that name, with its password, and is about to say so ([`Refusal::Unavailable`]). For the same reason
     /// no room is made on purpose then.
     ByEntering(Record),
-    /// A room that was there, as its member's node remembers it.
-    Again(Record),
+    /// A room that was there, as its member's node remembers it. If it is there, and has not come as far, the directory has
+    /// lost the newest of it: then too it begins anew, with what it has.
+    Again {
+        /// What it was made with.
+        record: Record,
+        /// How far it had come.
+        version: u64,
+    },
 }
 
 impl Creation {
@@ -88,7 +98,15 @@ impl Creation {
     pub fn record(&self) -> Option<&Record> {
         match self {
             Self::Never => None,
-            Self::ByEntering(record) | Self::Again(record) => Some(record),
+            Self::ByEntering(record) | Self::Again { record, .. } => Some(record),
+        }
+    }
+
+    /// The room begins above this version, and goes on above it: how far it is known to have come.
+    pub fn remembered(&self) -> u64 {
+        match self {
+            Self::Again { version, .. } => *version,
+            Self::Never | Self::ByEntering(_) => 0,
         }
     }
 }

@@ -209,7 +209,7 @@ impl Hub {
         now: Instant,
     ) {
         let known = self.rooms.entry(room.clone()).or_insert_with(|| Room::new(dialect, snapshot.clone()));
-        known.replace(snapshot);
+        known.replace(snapshot, now);
         let Some(member) = known.member(peer).filter(|member| member.node == self.me).cloned() else {
             return;
         };
@@ -456,8 +456,8 @@ impl Hub {
     }
 
     /// A room that this node knows, read again; whether it says anything new.
-    pub fn replace(&mut self, room: &RoomId, snapshot: Snapshot) -> bool {
-        self.rooms.get_mut(room).is_some_and(|known| known.replace(snapshot))
+    pub fn replace(&mut self, room: &RoomId, snapshot: Snapshot, now: Instant) -> bool {
+        self.rooms.get_mut(room).is_some_and(|known| known.replace(snapshot, now))
     }
 
     /// This node's peers in `room` that somebody else holds by now, with the node that does.
@@ -596,9 +596,9 @@ impl Hub {
             .flat_map(|(id, room)| room.sessions.iter().map(move |(peer, session)| (id, peer, session)))
     }
 
-    /// Forgets at which versions its rooms are: the directory has lost them, and begins anew.
-    pub fn forget_versions(&mut self, now: Instant) {
-        self.rooms.values_mut().for_each(|room| room.forget_version(now));
+    /// The others, or the directory, may have forgotten this node: its peers are to be claimed again.
+    pub fn is_forgotten(&mut self) {
+        self.rooms.values_mut().for_each(Room::is_forgotten);
     }
 
     /// How long each of `peers` has been silent: those that this node has.

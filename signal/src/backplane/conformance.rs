@@ -143,7 +143,7 @@ pub(crate) async fn a_room_is_made_once_and_keeps_what_it_was_made_with<C: Clust
     a.backplane.make(&room("r"), record(7)).await.unwrap();
     assert_eq!(b.backplane.make(&room("r"), record(8)).await, Err(Refusal::Taken));
     let seen = b.looks(&room("r")).await.unwrap();
-    assert_eq!((seen.version, seen.record, seen.members.len()), (0, record(7), 0));
+    assert_eq!((seen.version, seen.record, seen.members.len()), (seen.began, record(7), 0));
 }
 
 pub(crate) async fn each_change_raises_the_version_and_claims_only_grow<C: Cluster>() {
@@ -151,17 +151,21 @@ pub(crate) async fn each_change_raises_the_version_and_claims_only_grow<C: Clust
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
     let r = room("r");
     let first = a.enters(&r, "alice").await;
-    assert_eq!((first.version, claim_of(&first, "alice")), (1, Claim(1)));
+    let (began, alice) = (first.began, claim_of(&first, "alice"));
+    assert_eq!((first.version, alice), (began + 1, Claim(began + 1)));
     let second = b.enters(&r, "bob").await;
-    assert_eq!((second.version, claim_of(&second, "bob")), (2, Claim(2)));
+    let bob = claim_of(&second, "bob");
+    assert_eq!((second.began, second.version, bob), (began, began + 2, Claim(began + 2)));
     assert_eq!(second.members.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
     assert_eq!(second.member(&peer("alice")).unwrap().node, *a.backplane.node());
-    assert_eq!(a.backplane.change(&r, &peer("alice"), Claim(1), Change::Profile("Ted".into())).await, Ok(3));
-    assert_eq!(a.backplane.change(&r, &peer("alice"), Claim(1), Change::Away).await, Ok(4));
-    assert_eq!(b.backplane.leave(&r, &peer("bob"), Claim(2), Departure::ForGood).await, Ok(5));
+    let named = Change::Profile("Ted".into());
+    assert_eq!(a.backplane.change(&r, &peer("alice"), alice, named).await, Ok(began + 3));
+    assert_eq!(a.backplane.change(&r, &peer("alice"), alice, Change::Away).await, Ok(began + 4));
+    assert_eq!(b.backplane.leave(&r, &peer("bob"), bob, Departure::ForGood).await, Ok(began + 5));
     let last = b.looks(&r).await.unwrap();
     let alice = last.member(&peer("alice")).unwrap();
-    assert_eq!((last.version, &*alice.profile, alice.away, last.members.len()), (5, "Ted", true, 1));
+    assert_eq!((last.version, &*alice.profile, alice.away), (began + 5, "Ted", true));
+    assert_eq!(last.members.len(), 1);
 }
 
 pub(crate) async fn a_peer_is_taken_over_by_whoever_names_its_newest_claim<C: Cluster>() {
@@ -169,13 +173,14 @@ pub(crate) async fn a_peer_is_taken_over_by_whoever_names_its_newest_claim<C: Cl
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
     let r = room("r");
     a.enters(&r, "zoe").await;
-    let alice = claim_of(&a.enters(&r, "alice").await, "alice");
+    let entered = a.enters(&r, "alice").await;
+    let alice = claim_of(&entered, "alice");
     a.backplane.change(&r, &peer("alice"), alice, Change::Profile("Alice".into())).await.unwrap();
     assert_eq!(b.backplane.join(&r, entry("alice")).await, Err(Refusal::Superseded), "she is there already");
     let over = |claim| Entry { over: Some(claim), ..entry("alice") };
     let moved = b.backplane.join(&r, over(alice)).await.unwrap();
     let member = moved.member(&peer("alice")).unwrap();
-    assert_eq!((&member.node, &*member.profile, member.born), (b.backplane.node(), "Alice", 2));
+    assert_eq!((&member.node, &*member.profile, member.born), (b.backplane.node(), "Alice", entered.version));
     assert!(member.claim > alice);
     assert_eq!(a.backplane.join(&r, over(alice)).await, Err(Refusal::Superseded));
     assert_eq!(a.backplane.change(&r, &peer("alice"), alice, Change::Away).await, Err(Refusal::Superseded));
@@ -309,7 +314,7 @@ pub(crate) async fn an_empty_room_ends_and_one_with_members_does_not<C: Cluster>
     a.backplane.make(&kept, Record { limit: 0, ..record(7) }).await.unwrap();
     a.backplane.join(&kept, Entry { made: 7, ..entry("alice") }).await.unwrap();
     let claim = claim_of(&a.enters(&left, "bob").await, "bob");
-    a.backplane.leave(&left, &peer("bob"), claim, Departure::ForGood).await.unwrap();
+    let last = a.backplane.leave(&left, &peer("bob"), claim, Departure::ForGood).await.unwrap();
     assert!(a.looks(&left).await.is_some(), "it has its time");
     let ended = async {
         while a.looks(&left).await.is_some() {
@@ -319,7 +324,37 @@ pub(crate) async fn an_empty_room_ends_and_one_with_members_does_not<C: Cluster>
     timeout(DEADLINE, ended).await.expect("an empty room has to end");
     assert!(a.looks(&kept).await.is_some());
     let fresh = a.enters(&left, "bob").await;
-    assert_eq!(fresh.version, 1, "a room made anew remembers nothing");
+    assert_eq!(
+        (fresh.members.len(), fresh.version),
+        (1, fresh.began + 1),
+        "a room made anew remembers nothing"
+    );
+    assert!(fresh.began > last, "but what was before is older");
+}
+
+pub(crate) async fn a_room_goes_on_above_whatever_somebody_remembers_of_it<C: Cluster>() {
+    const AHEAD: u64 = 1_000_000;
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let r = room("r");
+    let again = |name: &str, version: u64| {
+        let create = Creation::Again { record: Record::default(), version };
+        Entry { create, ..entry(name) }
+    };
+    let made = a.enters(&r, "alice").await;
+    let known = b.backplane.join(&r, again("bob", made.version)).await.unwrap();
+    assert_eq!((known.began, known.version), (made.began, made.version + 1), "nothing is missing");
+    let newest = known.version + AHEAD;
+    let lost = b.backplane.join(&r, again("carol", newest)).await.unwrap();
+    assert_eq!((lost.began, claim_of(&lost, "carol")), (newest + 1, Claim(newest + 2)), "the newest is lost");
+    assert_eq!(lost.members.len(), 3, "and what is there is not");
+    let newest = lost.version + AHEAD;
+    let other = a.backplane.join(&room("other"), again("alice", newest)).await.unwrap();
+    assert_eq!(
+        (other.began, other.version),
+        (newest + 1, newest + 2),
+        "all is lost, and the clock went back"
+    );
 }
 
 pub(crate) async fn public_rooms_are_listed_by_title<C: Cluster>() {
@@ -360,7 +395,7 @@ pub(crate) async fn the_peers_of_a_node_that_dies_are_taken_over_by_one_other<C:
     let cluster = C::start().await;
     let (a, mut b, mut c) = (cluster.node("a").await, cluster.node("b").await, cluster.node("c").await);
     let r = room("r");
-    a.enters(&r, "alice").await;
+    let born = a.enters(&r, "alice").await.version;
     let before = b.enters(&r, "bob").await;
     drop(a);
     let ((adopted, peers), heir) = tokio::select! {
@@ -369,7 +404,7 @@ pub(crate) async fn the_peers_of_a_node_that_dies_are_taken_over_by_one_other<C:
     };
     assert_eq!(peers, "alice");
     let alice = adopted.member(&peer("alice")).unwrap();
-    assert_eq!((&alice.node, alice.away, alice.born), (&heir, true, 1));
+    assert_eq!((&alice.node, alice.away, alice.born), (&heir, true, born));
     assert_eq!(alice.claim.0, before.version + 1);
     assert_eq!(b.looks(&r).await.unwrap(), adopted, "nobody else's membership was touched");
 }
@@ -405,6 +440,7 @@ macro_rules! conforms {
             a_look_out_is_over_after_its_time
             everybody_of_a_dialect_is_known_on_every_node
             an_empty_room_ends_and_one_with_members_does_not
+            a_room_goes_on_above_whatever_somebody_remembers_of_it
             public_rooms_are_listed_by_title
             envelopes_arrive_in_order_and_once
             the_peers_of_a_node_that_dies_are_taken_over_by_one_other

@@ -33,6 +33,8 @@ pub struct Bus {
 }
 
 struct Shared {
+    /// When the clock at which rooms begin was at 0.
+    start: Instant,
     rooms: HashMap<RoomId, Kept>,
     inboxes: BTreeMap<NodeId, mpsc::Sender<Notice>>,
     /// Who looks out for somebody in a room, until when.
@@ -46,6 +48,7 @@ struct Shared {
 /// A room as the directory keeps it.
 struct Kept {
     version: u64,
+    began: u64,
     record: Record,
     members: HashMap<PeerId, Member>,
     gone: HashMap<PeerId, Instant>,
@@ -58,6 +61,7 @@ impl Bus {
     pub fn new(lifetimes: Lifetimes) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Shared {
+                start: chance::now(),
                 rooms: HashMap::new(),
                 inboxes: BTreeMap::new(),
                 awaited: HashMap::new(),
@@ -130,7 +134,8 @@ impl Memory {
         if shared.living(room, &self.bus.lifetimes).is_none() {
             let record = entry.create.record().cloned().ok_or(Refusal::NoRoom)?;
             shared.end_what_is_over(&self.bus.lifetimes);
-            shared.rooms.insert(room.clone(), Kept::new(record));
+            let kept = Kept::new(record, shared.clock());
+            shared.rooms.insert(room.clone(), kept);
         }
         let is_there = !entry.away;
         let kept = shared.living(room, &self.bus.lifetimes).ok_or(Refusal::NoRoom)?;
@@ -145,6 +150,11 @@ impl Memory {
 }
 
 impl Shared {
+    /// Where a room begins that is made now: in milliseconds.
+    fn clock(&self) -> u64 {
+        u64::try_from(chance::since(self.start).as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The room, unless its time is over.
     fn living(&mut self, room: &RoomId, lifetimes: &Lifetimes) -> Option<&mut Kept> {
         let kept = self.rooms.get(room)?;
@@ -169,9 +179,10 @@ impl Shared {
 }
 
 impl Kept {
-    fn new(record: Record) -> Self {
+    fn new(record: Record, began: u64) -> Self {
         Self {
-            version: 0,
+            version: began,
+            began,
             record,
             members: HashMap::new(),
             gone: HashMap::new(),
@@ -196,6 +207,12 @@ impl Kept {
         }
         if held.is_none() && self.members.len() >= self.record.most(entry.max_members) {
             return Err(Refusal::Full);
+        }
+        let remembered = entry.create.remembered();
+        if remembered > self.version {
+            // All of it was lost, or the newest.
+            self.began = remembered + 1;
+            self.version = self.began;
         }
         self.version += 1;
         let member = match held {
@@ -250,7 +267,8 @@ impl Kept {
             self.members.iter().map(|(id, member)| (id.clone(), member.clone())).collect();
         members.sort_by_key(|(_, member)| member.born);
         let gone = asked.iter().filter(|peer| self.gone.contains_key(*peer)).cloned().collect();
-        Snapshot { version: self.version, record: self.record.clone(), members, gone, awaited_by: Vec::new() }
+        let (version, began, record) = (self.version, self.began, self.record.clone());
+        Snapshot { version, began, record, members, gone, awaited_by: Vec::new() }
     }
 }
 
@@ -302,7 +320,8 @@ impl Backplane for Memory {
         if shared.living(room, &self.bus.lifetimes).is_some() {
             return done(Err(Refusal::Taken));
         }
-        shared.rooms.insert(room.clone(), Kept::new(record));
+        let kept = Kept::new(record, shared.clock());
+        shared.rooms.insert(room.clone(), kept);
         done(Ok(()))
     }
 

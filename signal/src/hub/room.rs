@@ -57,6 +57,9 @@ impl Record {
 pub struct Snapshot {
     /// Goes up by one with each change of the members.
     pub version: u64,
+    /// At which version it was made. A room that is made again, when it has ended or the directory has lost it, begins
+    /// above whatever it has been at before.
+    pub began: u64,
     /// What the room was made with.
     pub record: Record,
     /// Its members, in order of arrival.
@@ -110,21 +113,21 @@ pub struct Room {
     /// The frame that tells it, until somebody comes, goes or changes.
     roster: Option<Frame>,
     version: u64,
+    began: u64,
     record: Record,
     members: Map<PeerId, Member>,
-    /// Own peers whose claims are of before the directory forgot them: they compare with nothing that it says since.
+    /// Own peers that are to be claimed again: until then they are not given up, whatever the directory says.
     forgotten: BTreeSet<PeerId>,
     recall: Option<Recall>,
 }
 
-/// The directory may have lost the room, and members that it does not name may still be about to be written again: they
-/// are believed to be here as before, and not to be gone.
+/// The directory has lost the room, and members that it does not name may still be about to be written again: they are
+/// believed to be here as before, and not to be gone.
 #[derive(Clone, Copy, Debug)]
 struct Recall {
-    /// How far the room had come. Each member that is written again raises the version by one, so a room that has come as
-    /// far again is whole; or was never lost.
-    version: u64,
     until: Instant,
+    /// Whatever is read next is all there is.
+    is_over: bool,
 }
 
 /// After this time whoever was not written again is gone.
@@ -140,6 +143,7 @@ impl Room {
             roster_turn: Turn::default(),
             roster: None,
             version: snapshot.version,
+            began: snapshot.began,
             record: snapshot.record,
             members,
             forgotten: BTreeSet::new(),
@@ -148,19 +152,23 @@ impl Room {
     }
 
     /// Takes over what `snapshot` shows, unless something newer is known; whether it is newer than what was known.
-    pub fn replace(&mut self, snapshot: Snapshot) -> bool {
+    pub fn replace(&mut self, snapshot: Snapshot, now: Instant) -> bool {
         if snapshot.version < self.version {
             return false;
         }
-        let is_whole = self.recall.is_none_or(|recall| snapshot.version >= recall.version);
-        let is_newer = snapshot.version > self.version || (is_whole && self.recall.is_some());
-        self.version = snapshot.version;
-        self.record = snapshot.record;
-        if is_whole {
-            self.members.clear();
-            self.recall = None;
+        if snapshot.began > self.version {
+            // Whether or not this node has been told so.
+            self.recall = Some(Recall { until: now + RECALL, is_over: false });
         }
+        let waits = self.recall.is_some_and(|recall| !recall.is_over);
+        self.members.retain(|_, member| waits && member.claim.0 < snapshot.began);
         self.members.extend(snapshot.members);
+        let is_whole = self.members.values().all(|member| member.claim.0 >= snapshot.began);
+        let recall = self.recall.take_if(|_| is_whole || !waits);
+        let is_newer = snapshot.version > self.version || recall.is_some();
+        self.version = snapshot.version;
+        self.began = snapshot.began;
+        self.record = snapshot.record;
         self.roster = None;
         is_newer
     }
@@ -194,12 +202,9 @@ impl Room {
         self.version
     }
 
-    /// Whatever is read next is newer, and may not be all of it for a while. This node's peers are its own until each of
-    /// them is claimed again ([`Self::is_claimed`]).
-    pub fn forget_version(&mut self, now: Instant) {
-        let recalled = self.recall.map_or(0, |recall| recall.version);
-        self.recall = Some(Recall { version: self.version.max(recalled), until: now + RECALL });
-        self.version = 0;
+    /// The others, or the directory, may have forgotten this node: its peers are its own until each of them is claimed
+    /// again ([`Self::is_claimed`]).
+    pub fn is_forgotten(&mut self) {
         self.forgotten = self.sessions.keys().cloned().collect();
     }
 
@@ -215,8 +220,8 @@ impl Room {
 
     /// Whether the time for being written again is over, and whatever is read next is all there is: said once.
     pub fn ends_recall(&mut self, now: Instant) -> bool {
-        let over = self.recall.as_mut().filter(|recall| recall.version > 0 && recall.until <= now);
-        over.map(|recall| recall.version = 0).is_some()
+        let over = self.recall.as_mut().filter(|recall| !recall.is_over && recall.until <= now);
+        over.map(|recall| recall.is_over = true).is_some()
     }
 
     /// The membership of `peer`.
@@ -262,7 +267,8 @@ impl Room {
     pub fn superseded(&self, me: &NodeId) -> Vec<PeerId> {
         let held_elsewhere = |peer: &PeerId, claim: Claim| match self.members.get(peer) {
             Some(member) => member.claim > claim && member.node != *me,
-            None => self.version >= claim.0,
+            // A room that began later does not know it yet.
+            None => (self.began..=self.version).contains(&claim.0),
         };
         let sessions = self.sessions.iter().filter(|(peer, _)| !self.forgotten.contains(*peer));
         sessions

@@ -48,7 +48,8 @@ fn member(on: &str, claim: u64) -> Member {
 
 fn snapshot(version: u64, members: &[(&str, Member)]) -> Snapshot {
     let members = members.iter().map(|(name, member)| (peer(name), member.clone())).collect();
-    Snapshot { version, record: Record::default(), members, gone: Vec::new(), awaited_by: Vec::new() }
+    let record = Record::default();
+    Snapshot { version, began: 0, record, members, gone: Vec::new(), awaited_by: Vec::new() }
 }
 
 fn letter(text: &str) -> Letter {
@@ -76,30 +77,42 @@ fn heard(text: &str) -> Poll<Result<String, Goodbye>> {
 #[test]
 fn nobody_is_gone_because_the_directory_forgot_until_the_time_for_it_is_over() {
     let start = Instant::now();
-    let shown = |version, names: &[&'static str]| {
+    let shown = |began, version, names: &[&'static str]| {
         let members: Vec<_> = names.iter().map(|name| (*name, member("there", version))).collect();
-        snapshot(version, &members)
+        Snapshot { began, ..snapshot(version, &members) }
     };
-    let room = || {
-        let mut room = Room::new(&Camus, shown(9, &["alice", "bob"]));
-        room.forget_version(start);
-        room
-    };
+    let room = || Room::new(&Camus, shown(5, 9, &["alice", "bob"]));
     let names = |room: &Room| {
         let known = ["alice", "bob", "carol"].into_iter();
         known.filter(|name| room.member(&peer(name)).is_some()).collect::<Vec<_>>()
     };
+    for is_told in [false, true] {
+        let mut lost = room();
+        if is_told {
+            lost.is_forgotten();
+        }
+        assert!(lost.replace(shown(100, 101, &["alice"]), start));
+        assert_eq!(names(&lost), ["alice", "bob"], "he may be about to be written again");
+        assert!(lost.replace(shown(100, 102, &["alice", "carol"]), start));
+        assert_eq!(names(&lost), ["alice", "bob", "carol"], "as before");
+        assert!(lost.replace(shown(100, 103, &["alice"]), start));
+        assert_eq!(names(&lost), ["alice", "bob"], "carol was written since, and has left");
+        assert!(!lost.ends_recall(start + Duration::from_secs(14)));
+        let over = start + Duration::from_secs(15);
+        assert!(lost.ends_recall(over));
+        assert!(!lost.ends_recall(over + Duration::from_secs(1)), "once");
+        assert!(lost.replace(shown(100, 103, &["alice"]), over), "this is news");
+        assert_eq!(names(&lost), ["alice"]);
+    }
     let mut lost = room();
-    assert!(lost.replace(shown(1, &["alice"])));
-    assert_eq!(names(&lost), ["alice", "bob"], "he may be about to be written again");
-    assert!(!lost.ends_recall(start + Duration::from_secs(14)));
-    assert!(lost.ends_recall(start + Duration::from_secs(15)));
-    assert!(!lost.ends_recall(start + Duration::from_secs(16)), "once");
-    assert!(lost.replace(shown(1, &["alice"])), "this is news");
-    assert_eq!(names(&lost), ["alice"]);
+    assert!(lost.replace(shown(100, 101, &["alice"]), start));
+    assert!(lost.is_recalled());
+    assert!(lost.replace(shown(100, 102, &["alice", "bob"]), start));
+    assert!(!lost.is_recalled(), "all of them are back");
 
     let mut whole = room();
-    assert!(whole.replace(shown(11, &["alice", "carol"])));
+    whole.is_forgotten();
+    assert!(whole.replace(shown(5, 11, &["alice", "carol"]), start));
     assert_eq!(names(&whole), ["alice", "carol"], "it was never lost");
     assert!(!whole.is_recalled());
 }
@@ -207,9 +220,9 @@ fn news_is_applied_in_its_order_and_a_gap_is_noticed() {
         Claim(4),
         "the newest word is the best"
     );
-    assert!(hub.replace(&room(), snapshot(4, &[("alice", member("here", 1))])));
+    assert!(hub.replace(&room(), snapshot(4, &[("alice", member("here", 1))]), now));
     assert_eq!(hub.room(&room()).unwrap().roster().len(), 1);
-    assert!(!hub.replace(&room(), snapshot(3, &[])), "older than what is known");
+    assert!(!hub.replace(&room(), snapshot(3, &[]), now), "older than what is known");
 }
 
 #[test]
@@ -269,11 +282,15 @@ fn a_peer_that_the_directory_forgot_is_not_gone_before_it_is_claimed_again() {
     let both = [("alice", member("here", 1)), ("bob", member("here", 2))];
     hub.seat(&Camus, &room(), &peer("alice"), snapshot(1, &both[..1]), false, now);
     hub.seat(&Camus, &room(), &peer("bob"), snapshot(2, &both), false, now);
-    hub.forget_versions(now);
-    hub.adopt(&Camus, &room(), &peer("bob"), snapshot(1, &[("bob", member("here", 1))]), now);
-    assert_eq!(hub.superseded(&room()), [], "alice's claim is of another count");
-    let again = [("bob", member("here", 1)), ("alice", member("here", 2))];
-    hub.adopt(&Camus, &room(), &peer("alice"), snapshot(2, &again), now);
-    hub.replace(&room(), snapshot(3, &[("bob", member("here", 1))]));
-    assert_eq!(hub.superseded(&room()), [(peer("alice"), None)], "and now it is of this one");
+    let shown = |version, members: &[(&str, Member)]| Snapshot { began: 100, ..snapshot(version, members) };
+    hub.adopt(&Camus, &room(), &peer("bob"), shown(101, &[("bob", member("here", 101))]), now);
+    assert_eq!(hub.superseded(&room()), [], "alice's claim is older than the room");
+    let again = [("bob", member("here", 101)), ("alice", member("here", 102))];
+    hub.adopt(&Camus, &room(), &peer("alice"), shown(102, &again), now);
+    hub.replace(&room(), shown(103, &[("bob", member("here", 101))]), now);
+    assert_eq!(hub.superseded(&room()), [(peer("alice"), None)], "and now it is of its time");
+
+    hub.is_forgotten();
+    hub.replace(&room(), shown(104, &[("bob", member("there", 104))]), now);
+    assert_eq!(hub.superseded(&room()), [], "they are both claimed first");
 }

@@ -182,7 +182,7 @@ impl Router {
     /// Reads a room again, however long that takes.
     pub(super) async fn catch_up(self: &Arc<Self>, room: &RoomId) {
         if let Some(Some(snapshot)) = self.look_until_answered(room).await {
-            let is_news = self.hub.lock().replace(room, snapshot);
+            let is_news = self.hub.lock().replace(room, snapshot, chance::now());
             if is_news {
                 self.let_go(room);
                 self.show_roster(room, None);
@@ -295,7 +295,7 @@ impl Router {
         let (version, member) = (seen.version, seen.member(&peer).cloned());
         let nodes = seen.members.iter().map(|(_, member)| member.node.clone());
         let nodes = nodes.filter(|node| node != self.backplane.node()).collect();
-        let is_news = self.hub.lock().replace(&room, seen);
+        let is_news = self.hub.lock().replace(&room, seen, chance::now());
         // Who parks its peers leaves it to them to say that they leave.
         let frames = match dialect::named(room.dialect()).filter(|_| member.is_none()) {
             Some(dialect) => dialect.parting(&peer, Parting::Dropped, millis()),
@@ -313,7 +313,7 @@ impl Router {
         let (rooms, peers) = {
             let mut hub = self.hub.lock();
             let rooms: Vec<_> = hub.rooms().map(|(id, _)| id.clone()).collect();
-            hub.forget_versions(chance::now());
+            hub.is_forgotten();
             // All of them before the first is claimed: the room that it comes back to is without the others.
             let peers = hub.sessions().filter_map(|(id, peer, _)| {
                 let room = hub.room(id)?;
@@ -370,7 +370,7 @@ impl Router {
         {
             // Who came back there is newer than the connection here; who is away is waited for there as well as here; where
             // nobody is, the name was free meanwhile, and whoever took it has it.
-            self.hub.lock().replace(room, seen);
+            self.hub.lock().replace(room, seen, chance::now());
             self.dismiss(room, peer, Some(&held.node), Goodbye::Replaced);
             return Ok(());
         }
@@ -414,7 +414,8 @@ impl Router {
         was: &Remembered,
     ) -> Option<(Claim, Entry)> {
         let hub = self.hub.lock();
-        let session = hub.room(room)?.sessions.get(peer)?;
+        let known = hub.room(room)?;
+        let session = known.sessions.get(peer)?;
         let entry = Entry {
             peer: peer.clone(),
             made: was.record.made,
@@ -422,7 +423,7 @@ impl Router {
             profile: was.member.profile.clone(),
             listed: was.member.listed,
             away: session.seat.is_none(),
-            create: Creation::Again(was.record.clone()),
+            create: Creation::Again { record: was.record.clone(), version: known.version() },
             max_members: self.rules.max_members,
         };
         Some((session.claim, entry))

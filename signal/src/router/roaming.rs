@@ -163,7 +163,8 @@ impl Router {
                 return Err(Goodbye::Overloaded);
             }
             // Not by entering it: a topic has no password that somebody might be about to say again.
-            let create = Creation::Again(Record { title: room.name().to_owned(), ..Record::default() });
+            let record = Record { title: room.name().to_owned(), ..Record::default() };
+            let create = Creation::Again { record, version: 0 };
             let coming = Coming { room, peer: &speaker.peer, create, welcome: None };
             self.come_in(dialect, speaker.seat, coming).await.map_err(|_| Goodbye::Overloaded)?;
         }

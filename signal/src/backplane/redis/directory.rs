@@ -23,8 +23,8 @@ use crate::message::{Claim, NodeId, PeerId, RoomId};
 /// Pauses between attempts to find out what became of a join.
 const SETTLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// Members as the scripts give them.
-type Members = Vec<(String, String)>;
+/// A room as the scripts give it: version, version at which it began, record, members.
+type Room = (u64, u64, String, Vec<(String, String)>);
 
 impl Inside {
     pub(super) async fn make(&self, room: &RoomId, record: &Record) -> Result<(), Refusal> {
@@ -57,8 +57,8 @@ impl Inside {
         if reply.len() == 1 {
             return Ok(None);
         }
-        let (version, record, members, gone): (u64, String, Members, Vec<String>) = answer(reply)?;
-        let mut snapshot = read_snapshot(version, &record, members)?;
+        let (room, gone): (Room, Vec<String>) = answer(reply)?;
+        let mut snapshot = read_snapshot(room)?;
         snapshot.gone = gone.into_iter().map(PeerId::new).collect();
         Ok(Some(snapshot))
     }
@@ -70,8 +70,8 @@ impl Inside {
         if reply.len() == 1 {
             return Ok(None);
         }
-        let (version, record, members): (u64, String, Members) = answer(reply)?;
-        read_snapshot(version, &record, members).map(Some)
+        let (room,): (Room,) = answer(reply)?;
+        read_snapshot(room).map(Some)
     }
 
     pub(super) async fn register_name(
@@ -161,10 +161,10 @@ impl Inside {
                 Some(record) => join.arg(record.made.to_string()).arg(record.limit).arg(write_record(record)),
                 None => join.arg("").arg(0).arg(""),
             };
-            self.run_in_lease(by, join.arg(self.empty_for())).await?
+            join.arg(self.empty_for()).arg(entry.create.remembered());
+            self.run_in_lease(by, &mut join).await?
         };
-        let joined = answer::<(u64, String, Members, String, u64, Vec<String>)>(reply);
-        let (version, record, members, node, released, awaited_by) = match joined {
+        let (seen, node, released, awaited_by) = match answer::<(Room, String, u64, Vec<String>)>(reply) {
             Ok(joined) => joined,
             Err(refusal) => {
                 unsettled.0 = None;
@@ -175,9 +175,9 @@ impl Inside {
         if !node.is_empty() {
             self.unindex(by, &NodeId::new(node), room, &entry.peer, released).await;
         }
-        let mut snapshot = read_snapshot(version, &record, members)?;
+        let mut snapshot = read_snapshot(seen)?;
         snapshot.awaited_by = awaited_by.into_iter().map(NodeId::new).collect();
-        if version == 1 {
+        if snapshot.version == snapshot.began + 1 {
             // The peer is in, whether the room is listed or not.
             let _ = self.publicise(by, room, &snapshot.record).await;
         }
@@ -243,8 +243,8 @@ impl Inside {
     ) -> Result<Option<Snapshot>, Refusal> {
         let mut adopt = self.scripts.adopt.key(&keys::room(room));
         adopt.arg(peer.as_str()).arg(from.as_str()).arg(hold).arg(self.me.as_str()).arg(ours);
-        match answer::<(u64, String, Members)>(self.run_in_lease(self.deadline(), &mut adopt).await?) {
-            Ok((version, record, members)) => read_snapshot(version, &record, members).map(Some),
+        match answer::<(Room,)>(self.run_in_lease(self.deadline(), &mut adopt).await?) {
+            Ok((room,)) => read_snapshot(room).map(Some),
             Err(Refusal::Superseded) => Ok(None),
             Err(refusal) => Err(refusal),
         }
@@ -317,11 +317,12 @@ fn answer<T: FromRedisValue>(reply: Vec<Value>) -> Result<T, Refusal> {
     }
 }
 
-fn read_snapshot(version: u64, record: &str, members: Members) -> Result<Snapshot, Refusal> {
+fn read_snapshot((version, began, record, members): Room) -> Result<Snapshot, Refusal> {
     let members = members.into_iter().map(|(peer, text)| Some((PeerId::new(peer), read_member(&text)?)));
     let mut members: Vec<_> = members.collect::<Option<_>>().ok_or_else(|| unreadable(&"a member"))?;
     members.sort_by_key(|(_, member)| member.born);
-    Ok(Snapshot { version, record: read_record(record)?, members, gone: Vec::new(), awaited_by: Vec::new() })
+    let record = read_record(&record)?;
+    Ok(Snapshot { version, began, record, members, gone: Vec::new(), awaited_by: Vec::new() })
 }
 
 /// As `room.lua` writes it: claim|born|listed|away|hold|node|profile.

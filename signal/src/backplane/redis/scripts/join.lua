@@ -2,10 +2,11 @@
 -- One who comes back keeps its place and what was said of it. A room that somebody is in does not end by itself.
 -- Refuses, in this order: 'no room' (none, or another one under its name), 'gone', 'superseded', 'full'.
 -- ARGV: peer, creation number, claim taken over or '', node, hold, listed, away, profile, members at most,
---       and to make the room if there is none: creation number or '', limit, record, milliseconds as an empty room.
--- Answers 'joined', version, record, members, node that had the peer so far or '', its hold, nodes that looked out for
--- somebody (once; not if the peer is away).
-local peer, over = ARGV[1], ARGV[3]
+--       and to make the room if there is none: creation number or '', limit, record, milliseconds as an empty room,
+--       how far the caller knows it to have come or '0'.
+-- Answers 'joined', the room, node that had the peer so far or '', its hold, nodes that looked out for somebody (once;
+-- not if the peer is away).
+local peer, over, remembered = ARGV[1], ARGV[3], tonumber(ARGV[14])
 local made = redis.call('HGET', room, 'made')
 if not made and ARGV[10] ~= '' then
   make(ARGV[10], ARGV[11], ARGV[12], ARGV[13])
@@ -20,6 +21,8 @@ local limit, most = tonumber(redis.call('HGET', room, 'limit')), tonumber(ARGV[9
 if limit == 0 or limit > most then limit = most end
 if not held and redis.call('HLEN', members) >= limit then return {'full'} end
 
+-- All of it was lost, or the newest.
+if remembered > tonumber(redis.call('HGET', room, 'version')) then begin(remembered + 1) end
 local version = next_version()
 local m = { claim = version, born = version, listed = ARGV[6], away = ARGV[7], hold = ARGV[5], node = ARGV[4],
   profile = ARGV[8] }
@@ -32,5 +35,4 @@ if m.away == '0' then
   awaited_by = redis.call('SMEMBERS', awaited)
   redis.call('DEL', awaited)
 end
-local _, record, all = snapshot()
-return {'joined', version, record, all, held and held.node or '', held and held.hold or '0', awaited_by}
+return {'joined', snapshot(), held and held.node or '', held and held.hold or '0', awaited_by}

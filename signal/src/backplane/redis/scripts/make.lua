@@ -1,4 +1,4 @@
--- Makes a room, unless there is one. It starts at version 0, remembers nothing of an earlier room of its name, and
+-- Makes a room, unless there is one. It remembers nothing of an earlier room of its name, and
 -- ends after its time as an empty room unless somebody comes.
 -- ARGV: creation number, limit, record, milliseconds as an empty room. Answers 'made' or 'taken'.
 if redis.call('EXISTS', room) == 1 then return {'taken'} end

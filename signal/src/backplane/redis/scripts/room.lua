@@ -1,8 +1,8 @@
 -- Before each script of a room. KEYS: the room, its members, who has left it, who looks out for somebody in it.
 --
 -- A member is written claim|born|listed|away|hold|node|profile. Only the profile may hold a bar. Claims and versions
--- count changes of one room, so they stay far below the 2^53 that a Lua number holds; the creation number does not,
--- and is compared as text.
+-- are milliseconds since 1970 and some changes, so they stay far below the 2^53 that a Lua number holds; the creation
+-- number does not, and is compared as text.
 local room, members, gone, awaited = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local function parse(text)
@@ -23,14 +23,20 @@ local function member(peer)
   return text and parse(text)
 end
 
--- The one place where a version is made: each change of a room raises it by one.
-local function next_version()
-  return string.format('%.0f', redis.call('HINCRBY', room, 'version', 1))
-end
-
 local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The two places where a version is made. A room begins at the clock, or above what somebody remembers of it.
+local function begin(at)
+  local version = string.format('%.0f', at)
+  redis.call('HSET', room, 'version', version, 'began', version)
+end
+
+-- Each change of it raises the version by one.
+local function next_version()
+  return string.format('%.0f', redis.call('HINCRBY', room, 'version', 1))
 end
 
 local function has_left(peer)
@@ -46,12 +52,13 @@ end
 
 local function make(made, limit, record, empty_for)
   redis.call('DEL', members, gone)
-  redis.call('HSET', room, 'version', 0, 'made', made, 'limit', limit, 'record', record)
+  redis.call('HSET', room, 'made', made, 'limit', limit, 'record', record)
+  begin(now())
   ends_after(empty_for)
 end
 
--- Version, record, members as name and text in turn.
+-- Version, version at which it began, record, members as name and text in turn.
 local function snapshot()
-  local fields = redis.call('HMGET', room, 'version', 'record')
-  return fields[1], fields[2], redis.call('HGETALL', members)
+  local fields = redis.call('HMGET', room, 'version', 'began', 'record')
+  return {fields[1], fields[2], fields[3], redis.call('HGETALL', members)}
 end

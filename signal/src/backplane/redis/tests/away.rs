@@ -130,7 +130,8 @@ async fn after_redis_has_lost_everything_no_room_is_made_by_entering_it_for_a_wh
     let server = Server::start();
     let (mut a, b) = (server.has("a").await, server.has("b").await);
     let record = Record { made: 7, password: Some("a hash".into()), ..Record::default() };
-    let again = Entry { made: 7, create: Creation::Again(record.clone()), ..entry("alice") };
+    let again =
+        Entry { made: 7, create: Creation::Again { record: record.clone(), version: 0 }, ..entry("alice") };
     a.redis.join(&room(), again.clone()).await.unwrap();
     let mut redis = server.connection().await;
     redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
@@ -199,7 +200,7 @@ async fn what_was_held_up_for_longer_than_the_lease_changes_nothing() {
     assert_eq!((left, named), (Err(Refusal::Unavailable), Err(Refusal::Unavailable)));
     comes_true("it is up again", async || a.redis.look(&room, &[]).await.is_ok()).await;
     let seen = a.redis.look(&room, &[]).await.unwrap().unwrap();
-    assert_eq!((seen.version, claim_of(&seen, "alice")), (1, claim));
+    assert_eq!((Claim(seen.version), claim_of(&seen, "alice")), (claim, claim));
 }
 
 /// More than three quarters of what a link keeps.
