@@ -95,6 +95,16 @@ struct Registration {
 /// The claim that a command has got, as soon as it has been carried out.
 type Hold = Arc<Mutex<Option<Claim>>>;
 
+/// As `redis/reaper` has it.
+#[derive(Clone)]
+struct Adoption {
+    room: RoomId,
+    peer: PeerId,
+    from: NodeId,
+    held: Hold,
+    ours: Hold,
+}
+
 impl Plane {
     pub(super) fn start(world: &Arc<World>, me: NodeId) -> (Arc<Self>, mpsc::Receiver<Notice>) {
         let (notices, told) = mpsc::channel(1_024);
@@ -249,39 +259,42 @@ impl Plane {
         )
     }
 
-    /// Takes over a peer that `from` has by that claim, and tells this node so; `false` if somebody else has it by now.
-    async fn adopt(&self, room: &RoomId, peer: &PeerId, from: &NodeId, held: &Hold) -> Result<bool, Refusal> {
-        let ours = Hold::default();
-        let mut taken = self.take_over(room, peer, (from, held), &ours).await;
-        for _ in 1..ADOPTION_TRIES {
-            if taken.is_ok() {
-                break;
+    /// Takes over a peer, and tells this node so; `false` if somebody else has it by now.
+    async fn adopt(self: &Arc<Self>, adoption: Adoption) -> Result<bool, Refusal> {
+        for _ in 0..ADOPTION_TRIES {
+            if let Ok(adopted) = self.try_to_adopt(&adoption).await {
+                return Ok(adopted);
             }
-            taken = self.take_over(room, peer, (from, held), &ours).await;
         }
-        let Some(snapshot) = taken? else { return Ok(false) };
+        tokio::spawn(self.clone().adopt_in_the_end(adoption));
+        Err(Refusal::Unavailable)
+    }
+
+    async fn adopt_in_the_end(self: Arc<Self>, adoption: Adoption) {
+        while self.try_to_adopt(&adoption).await.is_err() {
+            sleep(REPEAT).await;
+        }
+    }
+
+    async fn try_to_adopt(&self, adoption: &Adoption) -> Result<bool, Refusal> {
+        let Some(snapshot) = self.take_over(adoption).await? else { return Ok(false) };
+        let Adoption { room, peer, from, .. } = adoption;
         self.world.note(|| format!("{} takes over {peer}, whom {from} had", self.me));
         let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
         let _ = self.notices.send(adopted).await;
         Ok(true)
     }
 
-    async fn take_over(
-        &self,
-        room: &RoomId,
-        peer: &PeerId,
-        (from, held_by): (&NodeId, &Hold),
-        ours: &Hold,
-    ) -> Result<Option<Snapshot>, Refusal> {
-        let (room, peer, from, ours) = (room.clone(), peer.clone(), from.clone(), ours.clone());
-        let (world, me, held_by) = (self.world.clone(), self.me.clone(), held_by.clone());
+    async fn take_over(&self, adoption: &Adoption) -> Result<Option<Snapshot>, Refusal> {
+        let Adoption { room, peer, from, held, ours } = adoption.clone();
+        let (world, me) = (self.world.clone(), self.me.clone());
         let adopt = move |memory: &Memory| {
             let Some(seen) = at_once(memory.look(&room, &[]))? else { return Ok(None) };
-            let Some(held) = seen.member(&peer) else { return Ok(None) };
-            if held.node == me && Some(held.claim) == *ours.lock() {
+            let Some(member) = seen.member(&peer) else { return Ok(None) };
+            if member.node == me && Some(member.claim) == *ours.lock() {
                 return Ok(Some(seen));
             }
-            let Some(claim) = *held_by.lock() else { return Ok(None) };
+            let Some(claim) = *held.lock() else { return Ok(None) };
             let taken = world.directory.adopt(&room, &peer, (&from, claim), &me);
             *ours.lock() = taken.as_ref().and_then(|seen| seen.member(&peer)).map(|member| member.claim);
             Ok(taken)
@@ -422,7 +435,7 @@ impl Plane {
         }
     }
 
-    async fn reap_the_dead(&self, said_so: Option<NodeId>) -> Result<(), Refusal> {
+    async fn reap_the_dead(self: &Arc<Self>, said_so: Option<NodeId>) -> Result<(), Refusal> {
         if said_so.is_none() && !self.may_judge() {
             return Ok(());
         }
@@ -438,7 +451,7 @@ impl Plane {
         Ok(())
     }
 
-    async fn reap(&self, dead: &NodeId) -> Result<(), Refusal> {
+    async fn reap(self: &Arc<Self>, dead: &NodeId) -> Result<(), Refusal> {
         if !self.claim_reaping(dead).await? {
             return Ok(());
         }
@@ -453,8 +466,8 @@ impl Plane {
             return Ok(());
         }
         for ((room, peer), claim) in index {
-            let held = Hold::new(Mutex::new(Some(claim)));
-            self.adopt(&room, &peer, dead, &held).await?;
+            let (from, held) = (dead.clone(), Hold::new(Mutex::new(Some(claim))));
+            self.adopt(Adoption { room, peer, from, held, ours: Hold::default() }).await?;
         }
         let (me, dead) = (self.me.clone(), dead.clone());
         self.ask(move |facts, now| facts.bury(&dead, &me, now)).await
@@ -471,17 +484,11 @@ struct Unsettled(Option<(Arc<Plane>, RoomId, PeerId, Hold)>);
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        let Some((plane, room, peer, hold)) = self.0.take() else { return };
+        let Some((plane, room, peer, held)) = self.0.take() else { return };
         // The world may be ending.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            loop {
-                if plane.adopt(&room, &peer, &plane.me, &hold).await.is_ok() {
-                    break;
-                }
-                sleep(REPEAT).await;
-            }
-        });
+        let from = plane.me.clone();
+        runtime.spawn(plane.adopt_in_the_end(Adoption { room, peer, from, held, ours: Hold::default() }));
     }
 }
 

@@ -14,14 +14,11 @@ use redis::{FromRedisValue, Value, from_redis_value};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::supervisor::Backoff;
+use super::reaper::Adoption;
 use super::{Inside, keys};
 use crate::backplane::{Change, Creation, Departure, Entry, Listing, MAX_LISTED, Refusal};
 use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId};
-
-/// Pauses between attempts to find out what became of a join.
-const SETTLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// A room as the scripts give it: version, version at which it began, record, members.
 type Room = (u64, u64, String, Vec<(String, String)>);
@@ -232,15 +229,9 @@ impl Inside {
         Ok(version)
     }
 
-    /// Moves a peer from `from`, which has it as `hold`, to this node; `None` if somebody else has it by now.
-    pub(super) async fn take_over(
-        &self,
-        room: &RoomId,
-        peer: &PeerId,
-        from: &NodeId,
-        hold: u64,
-        ours: u64,
-    ) -> Result<Option<Snapshot>, Refusal> {
+    /// Moves a peer to this node from the one that has it; `None` if somebody else has it by now.
+    pub(super) async fn take_over(&self, adoption: &Adoption) -> Result<Option<Snapshot>, Refusal> {
+        let Adoption { room, peer, from, hold, ours } = adoption;
         let mut adopt = self.scripts.adopt.key(&keys::room(room));
         adopt.arg(peer.as_str()).arg(from.as_str()).arg(hold).arg(self.me.as_str()).arg(ours);
         match answer::<(Room,)>(self.run_in_lease(self.deadline(), &mut adopt).await?) {
@@ -289,11 +280,11 @@ impl Drop for Unsettled {
     fn drop(&mut self) {
         let Some((inside, room, peer, hold)) = self.0.take() else { return };
         inside.clone().spawn(async move {
-            let mut backoff = Backoff::new(SETTLE);
-            while inside.adopt(&room, &peer, &inside.me, hold).await.is_err() {
-                backoff.pause().await;
-            }
-            inside.unindex(inside.deadline(), &inside.me, &room, &peer, hold).await;
+            let (from, ours) = (inside.me.clone(), inside.next_hold());
+            let adoption = Adoption { room, peer, from, hold, ours };
+            inside.adopt_in_the_end(&adoption).await;
+            let Adoption { room, peer, .. } = &adoption;
+            inside.unindex(inside.deadline(), &inside.me, room, peer, hold).await;
         });
     }
 }

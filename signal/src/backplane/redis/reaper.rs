@@ -5,20 +5,37 @@
 //! the hold that the dead node had. Who adopts tells its own node; nobody else hears of it from here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::supervisor::Backoff;
 use super::{Inside, keys};
 use crate::backplane::{Notice, Refusal};
 use crate::message::{NodeId, PeerId, RoomId};
 
 /// Peers that are taken over at the same time; between them the claim to do so is renewed.
 const AT_ONCE: usize = 64;
-/// An adoption that has no answer is asked for again this often.
+/// An adoption that has no answer is asked for again this often before others have their turn,
 const ADOPTION_TRIES: usize = 5;
+/// and then with these pauses.
+const ADOPT_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// A peer that is to be taken over. However often that is tried: by the same hold, so that what has happened without an
+/// answer is known for this node's own.
+pub(super) struct Adoption {
+    pub(super) room: RoomId,
+    pub(super) peer: PeerId,
+    /// Who has it,
+    pub(super) from: NodeId,
+    /// by which hold.
+    pub(super) hold: u64,
+    /// The hold by which this node is to have it.
+    pub(super) ours: u64,
+}
 
 impl Inside {
     /// Reaps whoever dies, for ever; `left` brings the nodes that say themselves that they have left.
@@ -80,7 +97,7 @@ impl Inside {
             for membership in some {
                 let Some((room, peer, hold)) = keys::parse_membership(membership) else { continue };
                 let (inside, dead) = (self.clone(), dead.clone());
-                adoptions.spawn(async move { inside.inherit(room, peer, &dead, hold).await });
+                adoptions.spawn(async move { inside.inherit(room, peer, dead, hold).await });
             }
             while let Some(adoption) = adoptions.join_next().await {
                 adopted += usize::from(adoption.map_err(|_| Refusal::Unavailable)??);
@@ -94,8 +111,15 @@ impl Inside {
 
     /// Takes over what the index of a dead node names. If that is not there, the dead node has let it go, or somebody else
     /// has it: its last deed, perhaps, of which nobody has heard.
-    async fn inherit(&self, room: RoomId, peer: PeerId, dead: &NodeId, hold: u64) -> Result<bool, Refusal> {
-        let adopted = self.adopt(&room, &peer, dead, hold).await?;
+    async fn inherit(
+        self: &Arc<Self>,
+        room: RoomId,
+        peer: PeerId,
+        from: NodeId,
+        hold: u64,
+    ) -> Result<bool, Refusal> {
+        let (id, name, ours) = (room.clone(), peer.clone(), self.next_hold());
+        let adopted = self.adopt(Adoption { room: id, peer: name, from, hold, ours }).await?;
         if !adopted {
             let _ = self.notices.send(Notice::Untold { room, peer }).await;
         }
@@ -114,26 +138,32 @@ impl Inside {
         self.run(self.deadline(), bury.key(keys::reaper(dead)).arg(self.me.as_str())).await
     }
 
-    /// Takes over a peer that `from` has as `hold`, and tells this node so. `false` if somebody else has it by now.
-    pub(super) async fn adopt(
-        &self,
-        room: &RoomId,
-        peer: &PeerId,
-        from: &NodeId,
-        hold: u64,
-    ) -> Result<bool, Refusal> {
-        let ours = self.next_hold();
-        self.index(self.deadline(), room, peer, ours).await?;
-        let mut taken = self.take_over(room, peer, from, hold, ours).await;
-        // The same hold each time: what happened without an answer has happened all the same.
-        for _ in 1..ADOPTION_TRIES {
-            if taken.is_ok() {
-                break;
+    /// Takes over a peer that `from` has as `hold`, and tells this node so. `false` if somebody else has it by now. Without
+    /// an answer it may have happened: that is found out later.
+    async fn adopt(self: &Arc<Self>, adoption: Adoption) -> Result<bool, Refusal> {
+        for _ in 0..ADOPTION_TRIES {
+            if let Ok(adopted) = self.try_to_adopt(&adoption).await {
+                return Ok(adopted);
             }
-            taken = self.take_over(room, peer, from, hold, ours).await;
         }
-        let Some(snapshot) = taken? else {
-            self.unindex(self.deadline(), &self.me, room, peer, ours).await;
+        let inside = self.clone();
+        self.spawn(async move { inside.adopt_in_the_end(&adoption).await });
+        Err(Refusal::Unavailable)
+    }
+
+    /// Tries an adoption until there is an answer.
+    pub(super) async fn adopt_in_the_end(&self, adoption: &Adoption) {
+        let mut backoff = Backoff::new(ADOPT_AGAIN);
+        while self.try_to_adopt(adoption).await.is_err() {
+            backoff.pause().await;
+        }
+    }
+
+    async fn try_to_adopt(&self, adoption: &Adoption) -> Result<bool, Refusal> {
+        let Adoption { room, peer, ours, .. } = adoption;
+        self.index(self.deadline(), room, peer, *ours).await?;
+        let Some(snapshot) = self.take_over(adoption).await? else {
+            self.unindex(self.deadline(), &self.me, room, peer, *ours).await;
             return Ok(false);
         };
         let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
