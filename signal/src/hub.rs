@@ -248,6 +248,8 @@ impl Hub {
         session.seat = Some(seat);
         session.heard(now);
         session.coming = !listed;
+        // One who is new has the others told when it asks, even if this node has had it before.
+        session.knows_roster &= listed;
         session.leaving = None;
         if moved {
             session.expect_hand_over(until);

@@ -211,7 +211,8 @@ impl Router {
         let (is_new_here, missed, seated, mut nodes) = {
             let mut hub = self.hub.lock();
             let is_new_here = hub.room(room).is_none();
-            let missed = hub.room(room).is_some_and(|known| known.version() + 1 < version);
+            let missed =
+                hub.room(room).is_some_and(|known| known.version() + 1 < version || known.is_recalled());
             let seated = seat(&mut hub, snapshot);
             (is_new_here, missed, seated, hub.other_nodes(room))
         };
