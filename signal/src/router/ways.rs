@@ -88,11 +88,18 @@ pub(super) struct Ways {
 struct Way {
     /// The copies of letters at each node, oldest first. More than one node, while the peer moves.
     sent: Vec<(NodeId, VecDeque<u64>)>,
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<Waiting>,
     /// Since when anything waits.
     since: Instant,
     /// Since when the peer is known to be elsewhere than what was sent.
     moved: Option<Instant>,
+}
+
+/// A letter that waits.
+#[derive(Debug)]
+struct Waiting {
+    delivery: Delivery,
+    since: Instant,
 }
 
 /// A copy of a letter.
@@ -153,7 +160,7 @@ impl Ways {
     /// How many letters wait for that peer, and their bytes.
     pub(super) fn waiting(&self, room: &RoomId, peer: &PeerId) -> (usize, usize) {
         let waiting = self.way(room, peer).map(|way| &way.waiting);
-        let bytes = waiting.into_iter().flatten().map(|delivery| delivery.letter.frame.len()).sum();
+        let bytes = waiting.into_iter().flatten().map(|waiting| waiting.delivery.letter.frame.len()).sum();
         (waiting.map_or(0, VecDeque::len), bytes)
     }
 
@@ -286,7 +293,7 @@ impl Ways {
         if way.waiting.is_empty() {
             way.since = now;
         }
-        way.waiting.push_back(delivery);
+        way.waiting.push_back(Waiting { delivery, since: now });
         self.look_for(address, look_at);
         Ok(())
     }
@@ -384,7 +391,7 @@ impl Ways {
             if way.waiting.is_empty() {
                 way.since = now;
             }
-            way.waiting.push_front(delivery);
+            way.waiting.push_front(Waiting { delivery, since: now });
             self.look_for(address, now);
         }
     }
@@ -436,7 +443,9 @@ impl Ways {
             let way = self.way(&address.0, &address.1);
             let free = |node: &NodeId| way.is_some_and(|way| way.sent.iter().all(|(sent, _)| sent == node));
             let for_long = |limit| way.is_some_and(|way| now.duration_since(way.since) >= limit);
-            let over = for_long(LOOK_FOR);
+            // What came to wait behind older ones has its own time.
+            let next = way.and_then(|way| way.waiting.front());
+            let over = next.is_some_and(|next| now.duration_since(next.since) >= LOOK_FOR);
             let outcome = match found {
                 Found::Here if free(&self.me) => match put(&delivery) {
                     Placed::Taken => Some(None),
@@ -595,11 +604,11 @@ impl Ways {
     }
 
     fn next_waiting(&self, (room, peer): &Address) -> Option<Delivery> {
-        self.way(room, peer)?.waiting.front().cloned()
+        self.way(room, peer)?.waiting.front().map(|waiting| waiting.delivery.clone())
     }
 
     fn remove_waiting(&mut self, address: &Address, now: Instant) {
-        let Some(delivery) = self.way_to(address, now).waiting.pop_front() else { return };
+        let Some(Waiting { delivery, .. }) = self.way_to(address, now).waiting.pop_front() else { return };
         self.uncount(&delivery.letter);
         let way = self.way(&address.0, &address.1);
         if way.is_some_and(|way| way.waiting.is_empty() && way.sent.is_empty()) {
