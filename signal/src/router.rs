@@ -109,6 +109,8 @@ pub struct Router {
     /// A room is to be told later who is in it.
     untold: Arc<Notify>,
     been_up: AtomicBool,
+    /// When this node, or all of them, were last found to be forgotten.
+    forgotten: Mutex<Option<Instant>>,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
     asks: Mutex<HashMap<u64, mpsc::Sender<Silence>>>,
@@ -148,6 +150,7 @@ impl Router {
             looking: Semaphore::new(post::LOOKS_AT_ONCE),
             untold: Arc::default(),
             been_up: AtomicBool::new(false),
+            forgotten: Mutex::default(),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
             next_ask: AtomicU64::new(0),

@@ -65,6 +65,7 @@ impl Router {
                 self.tasks.spawn(async move { router.tell_what_was_untold(room, peer).await });
             }
             Notice::Forgotten => {
+                *self.forgotten.lock() = Some(chance::now());
                 let router = self.clone();
                 self.tasks.spawn(async move { router.claim_all_again().await });
             }

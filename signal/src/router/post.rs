@@ -25,6 +25,9 @@ use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undeli
 
 /// How much longer than messages wait for a name whoever gets it is asked to say so.
 const LOOK_OUT_MORE: Duration = Duration::from_secs(2);
+/// After a loss, so long whom the directory does not name is believed to be missing there. Longer than rooms are not made by
+/// entering them: who comes back as somebody new is there by then.
+const NOBODY_IS_GONE_FOR: Duration = Duration::from_secs(20);
 /// Peers that are looked for at the same time.
 pub(super) const LOOKS_AT_ONCE: usize = 64;
 
@@ -509,6 +512,11 @@ impl Router {
         self.stir();
     }
 
+    /// Whether the directory may have lost somebody of late who is not gone.
+    fn may_miss_somebody(&self) -> bool {
+        self.forgotten.lock().is_some_and(|forgotten| chance::since(forgotten) < NOBODY_IS_GONE_FOR)
+    }
+
     /// Asks the directory where a peer is now, and sends what waits for it there.
     async fn look_for(&self, address: &Address) {
         let patience = self.wait_for_name(&address.0);
@@ -522,6 +530,8 @@ impl Router {
             Ok(seen) => match seen.as_ref().and_then(|seen| seen.member(&address.1)) {
                 Some(member) if member.node == *self.backplane.node() => Found::Here,
                 Some(member) => Found::On(member.node.clone()),
+                // It, or whoever sent this, may be about to be written again, or to come back.
+                None if patience.is_zero() && self.may_miss_somebody() => Found::Unknown,
                 None => Found::Nowhere,
             },
         };
