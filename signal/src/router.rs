@@ -351,7 +351,12 @@ impl Router {
     /// Not letters, but word of something, for nodes that cannot be reached: they may be alive all the same.
     fn say_later(&self, now: Instant, words: impl IntoIterator<Item = (NodeId, Envelope)>) {
         let mut unsaid = self.unsaid.lock();
-        unsaid.extend(words.into_iter().map(|(node, word)| (now + UNSAID_FOR, node, word)));
+        for (node, word) in words {
+            match word {
+                Envelope::Settled { numbers } => self.receipts.keep(node, numbers),
+                word => unsaid.push((now + UNSAID_FOR, node, word)),
+            }
+        }
         let too_many = unsaid.len().saturating_sub(MAX_UNSAID);
         unsaid.drain(..too_many);
     }
@@ -366,6 +371,7 @@ impl Router {
             .filter(|(until, node, word)| *until > now && self.backplane.carry(node, word.clone()).is_err());
         let still: Vec<_> = still.collect();
         self.unsaid.lock().extend(still);
+        self.receipts.give_again(|node, numbers| self.gives(node, numbers));
     }
 
     fn roster(&self, speaker: &Speaker) -> Result<(), Goodbye> {

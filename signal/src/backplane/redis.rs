@@ -22,7 +22,6 @@ mod scripts;
 pub mod sentinel;
 mod supervisor;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -132,7 +131,7 @@ struct Inside {
     scripts: scripts::Scripts,
     counters: Arc<Counters>,
     notices: mpsc::Sender<Notice>,
-    lines: Mutex<HashMap<NodeId, Arc<outbox::Line>>>,
+    lines: Mutex<outbox::Lines>,
     /// Some link has nothing left to carry.
     carried: Notify,
     holds: AtomicU64,

@@ -471,11 +471,15 @@ impl Router {
     /// Gives other nodes their receipts.
     pub(super) fn give_receipts(&self) {
         for (node, numbers) in self.receipts.take() {
-            let settled = Envelope::Settled { numbers };
-            if self.backplane.carry(&node, settled.clone()).is_err() {
-                self.say_later(chance::now(), [(node, settled)]);
+            if !self.gives(&node, &numbers) {
+                self.receipts.keep(node, numbers);
             }
         }
+    }
+
+    /// Whether these receipts are on their way to `node`.
+    pub(super) fn gives(&self, node: &NodeId, numbers: &[u64]) -> bool {
+        self.backplane.carry(node, Envelope::Settled { numbers: numbers.to_vec() }).is_ok()
     }
 
     /// This node stops: nobody is looked for any longer.

@@ -1,6 +1,6 @@
 //! What other nodes are owed: word of what became of the letters of which they keep copies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -9,6 +9,9 @@ use tokio::sync::Notify;
 use crate::hub::mailbox::Mark;
 use crate::message::NodeId;
 
+/// Of so many nodes that cannot be reached it is remembered what they are owed, as each may only have been cut off, for
+/// however long. Of more, those are forgotten that have been owed anything for longest.
+const UNREACHABLE: usize = 256;
 /// Receipts are gathered for so long.
 pub(super) const GATHER: Duration = Duration::from_millis(50);
 
@@ -17,6 +20,8 @@ pub(super) const GATHER: Duration = Duration::from_millis(50);
 pub(super) struct Receipts {
     numbers: Mutex<BTreeMap<NodeId, Vec<u64>>>,
     added: Notify,
+    /// What could not be given, by those who have been owed it for longest.
+    ungiven: Mutex<VecDeque<(NodeId, Vec<u64>)>>,
 }
 
 impl Receipts {
@@ -40,5 +45,22 @@ impl Receipts {
     /// All of them, by the node that is owed them.
     pub(super) fn take(&self) -> BTreeMap<NodeId, Vec<u64>> {
         std::mem::take(&mut *self.numbers.lock())
+    }
+
+    /// A node that is owed these cannot be reached.
+    pub(super) fn keep(&self, node: NodeId, numbers: Vec<u64>) {
+        let mut ungiven = self.ungiven.lock();
+        match ungiven.iter_mut().find(|(owed, _)| *owed == node) {
+            Some((_, kept)) => kept.extend(numbers),
+            None => ungiven.push_back((node, numbers)),
+        }
+        if ungiven.len() > UNREACHABLE {
+            ungiven.pop_front();
+        }
+    }
+
+    /// All that could not be given. `gives` tries to give it: what it does not is kept.
+    pub(super) fn give_again(&self, gives: impl Fn(&NodeId, &[u64]) -> bool) {
+        self.ungiven.lock().retain(|(node, numbers)| !gives(node, numbers));
     }
 }

@@ -30,8 +30,6 @@ const HEARTBEAT: Duration = Duration::from_millis(2_500);
 const TERMS: Terms = Terms { lease: LEASE, fence: Duration::from_secs(7) };
 /// A frame that nobody heard goes again after this time.
 const REPEAT: Duration = Duration::from_millis(100);
-/// A closed link is forgotten after this time.
-const FORGET: Duration = Duration::from_secs(60);
 /// As many envelopes may wait for one node.
 const LINK: Bounds = Bounds { messages: 20_000, bytes: 8 << 20 };
 const FLUSH: Duration = Duration::from_secs(5);
@@ -541,12 +539,9 @@ impl Plane {
         loop {
             self.work(&to, &line).await;
             self.give_back(&to, &line).await;
-            if !self.is_back(&to, &line).await {
-                break;
-            }
+            self.is_back(&to, &line).await;
             line.link.lock().reopen();
         }
-        self.lines.lock().remove(&to);
     }
 
     /// Carries what is pushed and acknowledges what comes, until the node is gone.
@@ -603,15 +598,13 @@ impl Plane {
         let _ = self.notices.send(Notice::Gone(to.clone())).await;
     }
 
-    async fn is_back(&self, to: &NodeId, line: &Line) -> bool {
-        let until = self.world.now() + FORGET;
-        while self.world.now() < until {
+    async fn is_back(&self, to: &NodeId, line: &Line) {
+        loop {
             let _ = timeout(HEARTBEAT, line.stirred.notified()).await;
             if !line.link.lock().is_closed() || self.is_gone(to).await == Ok(false) {
-                return true;
+                return;
             }
         }
-        false
     }
 }
 
@@ -739,5 +732,31 @@ impl Backplane for Plane {
 
     fn close(&self) -> Wait<'_, ()> {
         Box::pin(self.leave_cluster())
+    }
+}
+
+mod tests {
+    use super::super::ledger::Rule;
+    use super::super::schedule::{Event, Schedule};
+    use super::super::stage::play;
+    use super::*;
+
+    /// Others have long given it up, and it has heard nothing of what they have to say to it.
+    #[test]
+    fn a_node_that_is_cut_off_for_long_repeats_nothing_and_keeps_nothing() {
+        for before in [0, 2, 10, 30, 200, 500, 1_000] {
+            let events = [
+                (0, Event::Comes { peer: 0, node: 0 }),
+                (10, Event::Comes { peer: 1, node: 1 }),
+                (1_000, Event::Says { peer: 0, to: Some(1) }),
+                (1_000 + before, Event::IsCutOff { node: 0, lasts: Duration::from_secs(150) }),
+            ];
+            let events = events.map(|(at, event)| (Duration::from_millis(at), event)).into();
+            let played = play(&Schedule { seed: before, nodes: 2, peers: 2, events }, true);
+            let heard = played.story.iter().filter(|(_, what)| what == "bob hears #1 of alice");
+            assert_eq!(heard.count(), 1, "cut off {before} ms later");
+            let left = played.faults.iter().find(|fault| fault.rule == Rule::NothingLeftBehind);
+            assert_eq!(left, None, "cut off {before} ms later");
+        }
     }
 }

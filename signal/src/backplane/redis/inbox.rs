@@ -82,7 +82,7 @@ impl Inside {
                 continue;
             };
             let from = batch.from().clone();
-            let received = self.line_to(&from).receive(batch);
+            let received = self.receive(&from, batch);
             add(&self.counters.repeated, received.repeated);
             add(&self.counters.missed, received.missed);
             add(&self.counters.rejected, received.unknown);

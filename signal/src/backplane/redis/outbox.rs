@@ -1,5 +1,6 @@
 //! What goes to other nodes: one link and one task for each, so that none waits for another.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,14 +20,22 @@ use crate::message::{NodeId, Undelivered};
 
 /// Pauses before a frame that nobody heard goes again.
 const REPEAT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
-/// A closed link is forgotten after this time.
-const FORGET: Duration = Duration::from_secs(60);
+/// A node that is gone says so itself if it lives; it is looked for this often all the same.
+const LOOK_FOR_GONE: Duration = Duration::from_secs(60);
+/// Of so many nodes that are gone it is remembered what has come from them and what not, as each may only have been cut
+/// off, for however long. Of more, those are forgotten that have been gone for longest.
+const GONE: usize = 256;
+
+/// The lines to all nodes.
+pub(super) type Lines = HashMap<NodeId, Arc<Line>>;
 
 /// This node's end of the streams between it and another one.
 pub(super) struct Line {
     link: Mutex<Link>,
     /// What a node that is gone did not get. Filled in one step with closing the link.
     left: Mutex<Vec<Envelope>>,
+    /// When the link was last closed.
+    closed: Mutex<Option<Instant>>,
     /// There is something to say.
     stirred: Notify,
     /// It may not be nearly full any more.
@@ -41,7 +50,7 @@ impl Line {
     }
 
     /// What came from the other node.
-    pub(super) fn receive(&self, batch: Batch) -> Received {
+    fn receive(&self, batch: Batch) -> Received {
         let mut link = self.link.lock();
         let received = link.receive(batch, Instant::now());
         // One who was gone and speaks is there again, and is not to miss what is news from now on.
@@ -136,8 +145,18 @@ impl Inside {
         }
     }
 
-    pub(super) fn line_to(self: &Arc<Self>, to: &NodeId) -> Arc<Line> {
+    /// What came from another node. In one step with finding its line: one that is forgotten meanwhile would not know the
+    /// next time what has come.
+    pub(super) fn receive(self: &Arc<Self>, from: &NodeId, batch: Batch) -> Received {
         let mut lines = self.lines.lock();
+        self.line_in(&mut lines, from).receive(batch)
+    }
+
+    fn line_to(self: &Arc<Self>, to: &NodeId) -> Arc<Line> {
+        self.line_in(&mut self.lines.lock(), to)
+    }
+
+    fn line_in(self: &Arc<Self>, lines: &mut Lines, to: &NodeId) -> Arc<Line> {
         if let Some(line) = lines.get(to) {
             return line.clone();
         }
@@ -145,6 +164,7 @@ impl Inside {
         let line = Arc::new(Line {
             link: Mutex::new(link),
             left: Mutex::default(),
+            closed: Mutex::default(),
             stirred: Notify::new(),
             relieved: Arc::default(),
             doubted: AtomicBool::new(false),
@@ -158,9 +178,7 @@ impl Inside {
                 if !inside.is_back(&to, &spawned).await {
                     break;
                 }
-                spawned.link.lock().reopen();
             }
-            inside.lines.lock().remove(&to);
         });
         line
     }
@@ -225,8 +243,12 @@ impl Inside {
 
     async fn give_back(&self, to: &NodeId, line: &Line) {
         {
+            let mut lines = self.lines.lock();
             let mut link = line.link.lock();
             line.left.lock().extend(link.close());
+            *line.closed.lock() = Some(Instant::now());
+            drop(link);
+            forget_the_first(&mut lines);
         }
         line.relieved.notify_waiters();
         self.carried.notify_waiters();
@@ -246,16 +268,36 @@ impl Inside {
         line.map(|line| std::mem::take(&mut *line.left.lock())).unwrap_or_default()
     }
 
-    /// Whether a node that was gone turns out to live; the closed link stays in the way of those who would open another
-    /// one until then, or for a while.
-    async fn is_back(&self, to: &NodeId, line: &Line) -> bool {
+    /// Waits until a node that was gone turns out to live, and opens its link again; `false` if it is forgotten before that.
+    async fn is_back(&self, to: &NodeId, line: &Arc<Line>) -> bool {
         let closed = Instant::now();
-        while closed.elapsed() < FORGET {
-            let _ = timeout(self.pace.heartbeat, line.stirred.notified()).await;
-            if !line.link.lock().is_closed() || self.is_gone(to).await == Ok(false) {
+        loop {
+            let is_fresh = closed.elapsed() < LOOK_FOR_GONE;
+            let pause = if is_fresh { self.pace.heartbeat } else { LOOK_FOR_GONE };
+            let _ = timeout(pause, line.stirred.notified()).await;
+            let lives = !line.link.lock().is_closed() || self.is_gone(to).await == Ok(false);
+            let lines = self.lines.lock();
+            if !lines.get(to).is_some_and(|known| Arc::ptr_eq(known, line)) {
+                return false;
+            }
+            if lives {
+                line.link.lock().reopen();
                 return true;
             }
         }
-        false
+    }
+}
+
+/// Forgets the node that has been gone for longest, if there are too many of them.
+fn forget_the_first(lines: &mut Lines) {
+    let closed = |line: &Line| (*line.closed.lock()).filter(|_| line.link.lock().is_closed());
+    let gone = lines.iter().filter_map(|(node, line)| Some((closed(line)?, node)));
+    let gone: Vec<_> = gone.collect();
+    if gone.len() <= GONE {
+        return;
+    }
+    let first = gone.into_iter().min().map(|(_, node)| node.clone());
+    if let Some(line) = first.and_then(|node| lines.remove(&node)) {
+        line.stirred.notify_one();
     }
 }
