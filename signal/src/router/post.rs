@@ -531,6 +531,8 @@ impl Router {
         };
         let found = match seen {
             Err(_) => Found::Unknown,
+            // Whoever sent this was in it, and cannot be told either before it is there again.
+            Ok(None) if patience.is_zero() => Found::Unknown,
             Ok(seen) => match seen.as_ref().and_then(|seen| seen.member(&address.1)) {
                 Some(member) if member.node == *self.backplane.node() => Found::Here,
                 Some(member) => Found::On(member.node.clone()),
