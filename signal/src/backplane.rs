@@ -308,6 +308,8 @@ pub enum Notice {
         peer: PeerId,
         /// The room with the change.
         snapshot: Snapshot,
+        /// Who had the peer before the one from whom it was taken over: nobody may have lived to tell that node.
+        had_by: Option<NodeId>,
     },
     /// A node died that may have let this peer go, and did not live to tell.
     Untold {

@@ -45,12 +45,17 @@ struct Shared {
     look_at: usize,
 }
 
+/// A room in which a peer was taken over, and who had the peer before the one from whom it was.
+pub(crate) type Adopted = (Snapshot, Option<NodeId>);
+
 /// A room as the directory keeps it.
 struct Kept {
     version: u64,
     began: u64,
     record: Record,
     members: HashMap<PeerId, Member>,
+    /// The last node but one that had a member that has come from one to another.
+    had_by: HashMap<PeerId, NodeId>,
     gone: HashMap<PeerId, Instant>,
     /// Since when nobody is in it.
     empty_since: Option<Instant>,
@@ -88,8 +93,14 @@ impl Bus {
         peer: &PeerId,
         (from, claim): (&NodeId, Claim),
         to: &NodeId,
-    ) -> Option<Snapshot> {
+    ) -> Option<Adopted> {
         self.shared.lock().rooms.get_mut(room)?.adopt(peer, (from, claim), to)
+    }
+
+    /// The last node but one that had a peer.
+    #[cfg(test)]
+    pub(crate) fn had_by(&self, room: &RoomId, peer: &PeerId) -> Option<NodeId> {
+        self.shared.lock().rooms.get(room)?.had_by.get(peer).cloned()
     }
 
     /// Every membership that there is, by room and peer.
@@ -185,6 +196,7 @@ impl Kept {
             began,
             record,
             members: HashMap::new(),
+            had_by: HashMap::new(),
             gone: HashMap::new(),
             empty_since: Some(chance::now()),
         }
@@ -215,6 +227,9 @@ impl Kept {
             self.version = self.began;
         }
         self.version += 1;
+        if let Some(held) = held {
+            self.had_by.insert(entry.peer.clone(), held.node.clone());
+        }
         let member = match held {
             Some(held) => {
                 Member { node: node.clone(), claim: Claim(self.version), away: entry.away, ..held.clone() }
@@ -233,14 +248,14 @@ impl Kept {
         Ok(self.snapshot(&[]))
     }
 
-    fn adopt(&mut self, peer: &PeerId, held_by: (&NodeId, Claim), heir: &NodeId) -> Option<Snapshot> {
+    fn adopt(&mut self, peer: &PeerId, held_by: (&NodeId, Claim), heir: &NodeId) -> Option<Adopted> {
         let is_held = |held: &&mut Member| {
             is_broken(Breakage::AdoptionWithoutComparison) || (&held.node, held.claim) == held_by
         };
         let held = self.members.get_mut(peer).filter(is_held)?;
         self.version += 1;
         *held = Member { node: heir.clone(), claim: Claim(self.version), away: true, ..held.clone() };
-        Some(self.snapshot(&[]))
+        Some((self.snapshot(&[]), self.had_by.get(peer).cloned()))
     }
 
     /// The membership that `claim` holds, for a change of the room.
@@ -396,6 +411,7 @@ impl Backplane for Memory {
         done(self.with(room, |kept| {
             kept.held(peer, claim)?;
             kept.members.remove(peer);
+            kept.had_by.remove(peer);
             if departure == Departure::ForGood {
                 kept.remember_gone(peer.clone(), self.bus.lifetimes.gone);
             }
@@ -441,8 +457,8 @@ impl Shared {
             let orphans = kept.members.iter().filter(|(_, member)| member.node == *node);
             let orphans: Vec<_> = orphans.map(|(peer, member)| (peer.clone(), member.claim)).collect();
             for (peer, claim) in orphans {
-                if let Some(snapshot) = kept.adopt(&peer, (node, claim), heir) {
-                    let _ = inbox.try_send(Notice::Adopted { room: room.clone(), peer, snapshot });
+                if let Some((snapshot, had_by)) = kept.adopt(&peer, (node, claim), heir) {
+                    let _ = inbox.try_send(Notice::Adopted { room: room.clone(), peer, snapshot, had_by });
                 }
             }
         }

@@ -59,7 +59,7 @@ impl Router {
                 self.lost(&node);
                 self.read_rooms_of(&node);
             }
-            Notice::Adopted { room, peer, snapshot } => self.adopted(&room, &peer, snapshot),
+            Notice::Adopted { room, peer, snapshot, had_by } => self.adopted(&room, &peer, snapshot, had_by),
             Notice::Untold { room, peer } => {
                 let router = self.clone();
                 self.tasks.spawn(async move { router.tell_what_was_untold(room, peer).await });
@@ -257,7 +257,7 @@ impl Router {
     }
 
     /// A node died, and this one holds `peer` from now on, until it comes back or its grace is over.
-    fn adopted(self: &Arc<Self>, room: &RoomId, peer: &PeerId, snapshot: Snapshot) {
+    fn adopted(self: &Arc<Self>, room: &RoomId, peer: &PeerId, snapshot: Snapshot, had_by: Option<NodeId>) {
         let Some(dialect) = dialect::named(room.dialect()) else { return };
         let (version, record) = (snapshot.version, snapshot.record.clone());
         let member = snapshot.member(peer).cloned();
@@ -265,6 +265,7 @@ impl Router {
             let mut hub = self.hub.lock();
             // Whoever had it may be alive, and have nobody else in the room.
             let mut nodes = hub.other_nodes(room);
+            nodes.extend(had_by.filter(|node| node != self.backplane.node()));
             let is_new_here = hub.room(room).is_none();
             hub.adopt(dialect, room, peer, snapshot, chance::now());
             nodes.extend(hub.other_nodes(room));

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::world::{Beat, Facts, LEASE, World};
 use crate::backplane::link::{Batch, Link};
-use crate::backplane::memory::Memory;
+use crate::backplane::memory::{Adopted, Memory};
 use crate::backplane::pulse::{LeaseEnd, Pulse, Terms};
 use crate::backplane::{
     Backplane, Change, Creation, Departure, Entry, Envelope, Listing, Notice, Numbers, Refusal, Wait,
@@ -275,26 +275,27 @@ impl Plane {
     }
 
     async fn try_to_adopt(&self, adoption: &Adoption) -> Result<bool, Refusal> {
-        let Some(snapshot) = self.take_over(adoption).await? else { return Ok(false) };
+        let Some((snapshot, had_by)) = self.take_over(adoption).await? else { return Ok(false) };
         let Adoption { room, peer, from, .. } = adoption;
         self.world.note(|| format!("{} takes over {peer}, whom {from} had", self.me));
-        let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
+        let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot, had_by };
         let _ = self.notices.send(adopted).await;
         Ok(true)
     }
 
-    async fn take_over(&self, adoption: &Adoption) -> Result<Option<Snapshot>, Refusal> {
+    async fn take_over(&self, adoption: &Adoption) -> Result<Option<Adopted>, Refusal> {
         let Adoption { room, peer, from, held, ours } = adoption.clone();
         let (world, me) = (self.world.clone(), self.me.clone());
         let adopt = move |memory: &Memory| {
             let Some(seen) = at_once(memory.look(&room, &[]))? else { return Ok(None) };
             let Some(member) = seen.member(&peer) else { return Ok(None) };
             if member.node == me && Some(member.claim) == *ours.lock() {
-                return Ok(Some(seen));
+                return Ok(Some((seen, world.directory.had_by(&room, &peer))));
             }
             let Some(claim) = *held.lock() else { return Ok(None) };
             let taken = world.directory.adopt(&room, &peer, (&from, claim), &me);
-            *ours.lock() = taken.as_ref().and_then(|seen| seen.member(&peer)).map(|member| member.claim);
+            let seen = taken.as_ref().map(|(seen, _)| seen);
+            *ours.lock() = seen.and_then(|seen| seen.member(&peer)).map(|member| member.claim);
             Ok(taken)
         };
         self.change_directory(adopt).await?

@@ -229,13 +229,20 @@ impl Inside {
         Ok(version)
     }
 
-    /// Moves a peer to this node from the one that has it; `None` if somebody else has it by now.
-    pub(super) async fn take_over(&self, adoption: &Adoption) -> Result<Option<Snapshot>, Refusal> {
+    /// Moves a peer to this node from the one that has it: the room with the change, and who had it before that one; `None`
+    /// if somebody else has it by now.
+    pub(super) async fn take_over(
+        &self,
+        adoption: &Adoption,
+    ) -> Result<Option<(Snapshot, Option<NodeId>)>, Refusal> {
         let Adoption { room, peer, from, hold, ours } = adoption;
         let mut adopt = self.scripts.adopt.key(&keys::room(room));
         adopt.arg(peer.as_str()).arg(from.as_str()).arg(hold).arg(self.me.as_str()).arg(ours);
-        match answer::<(Room,)>(self.run_in_lease(self.deadline(), &mut adopt).await?) {
-            Ok((room,)) => read_snapshot(room).map(Some),
+        match answer::<(Room, String)>(self.run_in_lease(self.deadline(), &mut adopt).await?) {
+            Ok((room, had_by)) => {
+                let had_by = Some(had_by).filter(|node| !node.is_empty()).map(NodeId::new);
+                read_snapshot(room).map(|snapshot| Some((snapshot, had_by)))
+            }
             Err(Refusal::Superseded) => Ok(None),
             Err(refusal) => Err(refusal),
         }
@@ -316,14 +323,16 @@ fn read_snapshot((version, began, record, members): Room) -> Result<Snapshot, Re
     Ok(Snapshot { version, began, record, members, gone: Vec::new(), awaited_by: Vec::new() })
 }
 
-/// As `room.lua` writes it: claim|born|listed|away|hold|node|profile.
+/// As `room.lua` writes it: claim|born|listed|away|hold|node|had by|profile.
 fn read_member(text: &str) -> Option<Member> {
-    let mut parts = text.splitn(7, '|');
+    let mut parts = text.splitn(8, '|');
     let mut part = || parts.next();
     let (claim, born) = (Claim(part()?.parse().ok()?), part()?.parse().ok()?);
     let (listed, away) = (part()? == "1", part()? == "1");
     let _hold = part()?;
-    let (node, profile) = (NodeId::new(part()?), part()?.into());
+    let node = NodeId::new(part()?);
+    let _had_by = part()?;
+    let profile = part()?.into();
     Some(Member { node, claim, born, listed, away, profile })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sg:{r:<room>}:i           HASH    the room: version, began (its first version), made, limit, record (JSON)
-//! sg:{r:<room>}:m           HASH    peer -> claim|born|listed|away|hold|node|profile
+//! sg:{r:<room>}:m           HASH    peer -> claim|born|listed|away|hold|node|had by|profile
 //! sg:{r:<room>}:g           ZSET    peers that have left for good, until when (ms, Redis's clock)
 //! sg:{r:<room>}:w           SET     nodes that look out for somebody in it; gone a little after they stop
 //! sg:{r:<name>}:o           STRING  whose a registered name is

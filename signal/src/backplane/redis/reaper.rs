@@ -162,11 +162,11 @@ impl Inside {
     async fn try_to_adopt(&self, adoption: &Adoption) -> Result<bool, Refusal> {
         let Adoption { room, peer, ours, .. } = adoption;
         self.index(self.deadline(), room, peer, *ours).await?;
-        let Some(snapshot) = self.take_over(adoption).await? else {
+        let Some((snapshot, had_by)) = self.take_over(adoption).await? else {
             self.unindex(self.deadline(), &self.me, room, peer, *ours).await;
             return Ok(false);
         };
-        let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot };
+        let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot, had_by };
         if self.notices.send(adopted).await.is_err() {
             info!("a peer was taken over for a node that does not listen any more");
         }

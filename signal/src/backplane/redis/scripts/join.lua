@@ -25,8 +25,8 @@ if not held and redis.call('HLEN', members) >= limit then return {'full'} end
 if remembered > tonumber(redis.call('HGET', room, 'version')) then begin(remembered + 1) end
 local version = next_version()
 local m = { claim = version, born = version, listed = ARGV[6], away = ARGV[7], hold = ARGV[5], node = ARGV[4],
-  profile = ARGV[8] }
-if held then m.born, m.listed, m.profile = held.born, held.listed, held.profile end
+  had_by = '', profile = ARGV[8] }
+if held then m.born, m.listed, m.had_by, m.profile = held.born, held.listed, held.node, held.profile end
 write(peer, m)
 redis.call('PERSIST', room)
 redis.call('PERSIST', gone)

@@ -1,21 +1,22 @@
 -- Before each script of a room. KEYS: the room, its members, who has left it, who looks out for somebody in it.
 --
--- A member is written claim|born|listed|away|hold|node|profile. Only the profile may hold a bar. Claims and versions
+-- A member is written claim|born|listed|away|hold|node|had by|profile, the last node but one that had it. Only the profile may hold a bar. Claims and versions
 -- are milliseconds since 1970 and some changes, so they stay far below the 2^53 that a Lua number holds; the creation
 -- number does not, and is compared as text.
 local room, members, gone, awaited = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local function parse(text)
-  local claim, born, listed, away, hold, node, profile =
-    string.match(text, '^(%d+)|(%d+)|([01])|([01])|(%d+)|([^|]*)|(.*)$')
+  local claim, born, listed, away, hold, node, had_by, profile =
+    string.match(text, '^(%d+)|(%d+)|([01])|([01])|(%d+)|([^|]*)|([^|]*)|(.*)$')
   return {
-    claim = claim, born = born, listed = listed, away = away, hold = hold, node = node, profile = profile
+    claim = claim, born = born, listed = listed, away = away, hold = hold, node = node, had_by = had_by,
+    profile = profile
   }
 end
 
 local function write(peer, m)
   redis.call('HSET', members, peer,
-    table.concat({m.claim, m.born, m.listed, m.away, m.hold, m.node, m.profile}, '|'))
+    table.concat({m.claim, m.born, m.listed, m.away, m.hold, m.node, m.had_by, m.profile}, '|'))
 end
 
 local function member(peer)

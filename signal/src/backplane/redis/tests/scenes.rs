@@ -30,7 +30,7 @@ async fn each_peer_of_a_dead_node_is_adopted_by_exactly_one_of_the_others() {
             notice = b.hears() => (notice, b.redis.node()),
             notice = c.hears() => (notice, c.redis.node()),
         };
-        let Notice::Adopted { room, peer, snapshot } = notice else { panic!("heard {notice:?}") };
+        let Notice::Adopted { room, peer, snapshot, .. } = notice else { panic!("heard {notice:?}") };
         assert_eq!(snapshot.member(&peer).unwrap().node, *heir);
         assert_eq!(snapshot.version, claim_of(&snapshot, peer.as_str()).0);
         assert!(adopted.insert((room, peer)), "adopted twice");
