@@ -456,15 +456,18 @@ impl Router {
         }
     }
 
-    /// Tells `from` that its message did not reach `to`, wherever `from` is. It goes the way of any message, but nobody is
-    /// told if it cannot be delivered.
+    /// Tells `from` that its message did not reach `to`, wherever `from` is. Who is here hears it at once, whatever older
+    /// letters are still on their way; else it goes the way of any message, but nobody is told if it cannot be delivered.
     fn undelivered(&self, room: &RoomId, from: &PeerId, to: &PeerId, why: Undelivered, name: Option<&str>) {
         self.metrics.undeliverable(why);
         let dialect = dialect::named(room.dialect());
         let frame = dialect.and_then(|dialect| dialect.encode(&Event::Undelivered { to, why, id: name }));
         if let Some(frame) = frame {
             let (room, letter) = (dialect::home_of(room, from), Letter::from_server(frame));
-            self.deliver(Delivery { room, to: from.clone(), letter, spent: Duration::ZERO });
+            let put = self.hub.lock().put(&room, from, letter.clone());
+            if put != Put::Taken {
+                self.deliver(Delivery { room, to: from.clone(), letter, spent: Duration::ZERO });
+            }
         }
     }
 
