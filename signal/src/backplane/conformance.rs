@@ -409,6 +409,22 @@ pub(crate) async fn the_peers_of_a_node_that_dies_are_taken_over_by_one_other<C:
     assert_eq!(b.looks(&r).await.unwrap(), adopted, "nobody else's membership was touched");
 }
 
+pub(crate) async fn whoever_takes_a_peer_over_hears_who_had_it_before<C: Cluster>() {
+    let cluster = C::start().await;
+    let (mut a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let first = claim_of(&a.enters(&room("r"), "alice").await, "alice");
+    b.backplane.join(&room("r"), Entry { over: Some(first), ..entry("alice") }).await.unwrap();
+    drop(b);
+    let had_by = loop {
+        match a.hears().await {
+            Notice::Gone(_) => {}
+            Notice::Adopted { had_by, .. } => break had_by,
+            other => panic!("expected an adoption, heard {other:?}"),
+        }
+    };
+    assert_eq!(had_by.as_ref(), Some(a.backplane.node()));
+}
+
 pub(crate) async fn a_node_that_leaves_hands_its_peers_on_at_once<C: Cluster>() {
     let cluster = C::start().await;
     let (a, mut b) = (cluster.node("a").await, cluster.node("b").await);
@@ -444,6 +460,7 @@ macro_rules! conforms {
             public_rooms_are_listed_by_title
             envelopes_arrive_in_order_and_once
             the_peers_of_a_node_that_dies_are_taken_over_by_one_other
+            whoever_takes_a_peer_over_hears_who_had_it_before
             a_node_that_leaves_hands_its_peers_on_at_once
         }
     };

@@ -64,3 +64,29 @@ impl Receipts {
         self.ungiven.lock().retain(|(node, numbers)| !gives(node, numbers));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_is_owed_is_kept_until_it_can_be_given() {
+        let receipts = Receipts::default();
+        let node = |number: usize| NodeId::new(format!("a.{number}"));
+        receipts.keep(node(0), vec![1]);
+        receipts.keep(node(0), vec![2, 3]);
+        receipts.give_again(|_, _| false);
+        receipts.give_again(|to, numbers| {
+            assert_eq!((to, numbers), (&node(0), &[1, 2, 3][..]));
+            true
+        });
+        receipts.give_again(|_, _| panic!("it was given"));
+        for number in 0..=UNREACHABLE {
+            receipts.keep(node(number), vec![7]);
+        }
+        receipts.give_again(|to, _| {
+            assert_ne!(*to, node(0), "it was owed something for longest");
+            true
+        });
+    }
+}

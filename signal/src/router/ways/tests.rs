@@ -365,6 +365,19 @@ fn who_cannot_be_found_for_long_is_given_up_and_who_is_absent_at_once() {
 }
 
 #[test]
+fn what_waits_behind_older_letters_has_its_own_time() {
+    let mut scene = Scene::new();
+    scene.ways.wait(for_bob("one"), scene.now, scene.now).unwrap();
+    scene.now += LOOK_FOR / 2;
+    scene.ways.wait(for_bob("two"), scene.now, scene.now).unwrap();
+    scene.now += LOOK_FOR / 2;
+    assert_eq!(scene.finds(Found::Unknown), (vec![], vec![("one".into(), Undelivered::Unreachable)]));
+    scene.now += LOOK_FOR / 2;
+    assert_eq!(scene.finds(Found::Unknown), (vec![], vec![("two".into(), Undelivered::Unreachable)]));
+    scene.is_over();
+}
+
+#[test]
 fn an_absent_one_is_waited_for_where_its_protocol_does() {
     const PATIENCE: Duration = Duration::from_secs(5);
     let mut scene = Scene::new();
