@@ -14,7 +14,9 @@ mod peer;
 mod plane;
 mod schedule;
 mod shrink;
+mod socket;
 mod stage;
+mod tongue;
 mod world;
 
 use std::collections::BTreeMap;

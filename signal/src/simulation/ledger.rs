@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::tongue::Tongue;
 use super::world::LEASE;
-use crate::message::{NodeId, PeerId};
+use crate::message::{NodeId, PeerId, Receipt};
 
 /// What a connection was sent may come twice on the next, until nothing more is waited for.
 const HAND_OVER: Duration = Duration::from_secs(2);
+/// Who has a name for so long after it said something can be told what became of it.
+const TELLING: Duration = Duration::from_secs(30);
 
 /// A broken promise: which rule, and what happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub(super) enum Rule {
     RostersAgree,
     /// One name has one connection.
     OneSeat,
+    /// Who is told that something did not arrive is told so once, and nothing else has arrived.
+    ToldOnce,
     /// Everybody can be heard by everybody again.
     AsBefore,
     /// Nothing waits that nobody will fetch.
@@ -48,8 +53,11 @@ pub(super) struct Said {
     pub(super) from: PeerId,
     pub(super) number: u64,
     pub(super) at: Duration,
-    /// The life of the node that took it.
+    /// The life of the node that took it; the last one, if it was said again.
     pub(super) by: NodeId,
+    /// The client that said it, and its connection.
+    pub(super) connection: (usize, u64),
+    pub(super) receipt: Receipt,
     pub(super) to: BTreeSet<PeerId>,
     /// Of those, whom that node believed elsewhere than they were.
     pub(super) misplaced: BTreeSet<PeerId>,
@@ -57,22 +65,34 @@ pub(super) struct Said {
 
 /// One message that has come out of a socket.
 #[derive(Clone, Debug)]
-struct Heard {
-    number: u64,
-    at: Duration,
-    connection: u64,
+pub(super) struct Hearing {
+    pub(super) number: u64,
+    pub(super) at: Duration,
+    /// The client that heard it, and its connection.
+    pub(super) connection: (usize, u64),
+}
+
+/// A connection, as its client has it.
+#[derive(Clone, Debug)]
+struct Connected {
+    began: Duration,
+    node: NodeId,
+    ended: Option<Duration>,
 }
 
 /// The whole account.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
+    tongue: Tongue,
     said: Vec<Said>,
+    /// How much each has said.
+    numbers: BTreeMap<PeerId, u64>,
     /// By receiver and sender.
-    heard: BTreeMap<(PeerId, PeerId), Vec<Heard>>,
-    /// By who was told of whom.
-    told: BTreeMap<(PeerId, PeerId), Vec<Duration>>,
-    /// When connections began.
-    began: BTreeMap<(PeerId, u64), Duration>,
+    heard: BTreeMap<(PeerId, PeerId), Vec<Hearing>>,
+    /// By who was told of whom: of which message, if it was named, and when.
+    told: BTreeMap<(PeerId, PeerId), Vec<(Option<u64>, Duration)>>,
+    /// By client and number.
+    connections: BTreeMap<(usize, u64), Connected>,
     /// When somebody left on purpose.
     left: BTreeMap<PeerId, Duration>,
     /// When nodes died.
@@ -81,8 +101,38 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn says(&mut self, said: Said) {
-        self.said.push(said);
+    pub(super) fn new(tongue: Tongue) -> Self {
+        Self {
+            tongue,
+            said: Vec::new(),
+            numbers: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            told: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            left: BTreeMap::new(),
+            died: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The number of what somebody is about to say.
+    pub(super) fn next_number(&mut self, from: &PeerId) -> u64 {
+        let number = self.numbers.entry(from.clone()).or_default();
+        *number += 1;
+        *number
+    }
+
+    /// A node takes a message. One that it takes once more is for those only for whom it was before, too.
+    pub(super) fn says(&mut self, mut said: Said) {
+        let before = self.said.iter_mut().find(|one| one.from == said.from && one.number == said.number);
+        match before {
+            Some(before) => {
+                said.to.retain(|to| before.to.contains(to));
+                said.misplaced.append(&mut before.misplaced);
+                *before = said;
+            }
+            None => self.said.push(said),
+        }
     }
 
     /// The last was not taken after all.
@@ -90,17 +140,27 @@ impl Ledger {
         self.said.retain(|said| said.from != *from || said.number != number);
     }
 
-    pub(super) fn hears(&mut self, who: &PeerId, from: &PeerId, number: u64, connection: u64, at: Duration) {
-        let heard = self.heard.entry((who.clone(), from.clone())).or_default();
-        heard.push(Heard { number, at, connection });
+    pub(super) fn hears(&mut self, who: &PeerId, from: &PeerId, hearing: Hearing) {
+        self.heard.entry((who.clone(), from.clone())).or_default().push(hearing);
     }
 
-    pub(super) fn connects(&mut self, who: &PeerId, connection: u64, at: Duration) {
-        self.began.insert((who.clone(), connection), at);
+    pub(super) fn connects(&mut self, connection: (usize, u64), node: &NodeId, at: Duration) {
+        self.connections.insert(connection, Connected { began: at, node: node.clone(), ended: None });
     }
 
-    pub(super) fn is_told(&mut self, who: &PeerId, of: &PeerId, at: Duration) {
-        self.told.entry((who.clone(), of.clone())).or_default().push(at);
+    pub(super) fn ends(&mut self, connection: (usize, u64), at: Duration) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.ended.get_or_insert(at);
+        }
+    }
+
+    /// When that connection began.
+    pub(super) fn began(&self, connection: (usize, u64)) -> Duration {
+        self.connections.get(&connection).map_or(Duration::ZERO, |connection| connection.began)
+    }
+
+    pub(super) fn is_told(&mut self, who: &PeerId, of: &PeerId, number: Option<u64>, at: Duration) {
+        self.told.entry((who.clone(), of.clone())).or_default().push((number, at));
     }
 
     pub(super) fn leaves(&mut self, who: &PeerId, at: Duration) {
@@ -133,34 +193,66 @@ impl Ledger {
             self.look_for_repetitions(who, from, (heard, misjudged), &mut faults);
             self.look_at_order(who, from, heard, &mut faults);
         }
+        if self.tongue == Tongue::Names {
+            self.look_at_what_was_told(&mut faults);
+        }
         self.faults.append(&mut faults);
     }
 
     fn is_accounted_for(&self, said: &Said, to: &PeerId, hopeless: &BTreeSet<PeerId>) -> bool {
-        let heard = self.heard.get(&(to.clone(), said.from.clone()));
-        let told = self.told.get(&(said.from.clone(), to.clone()));
-        heard.is_some_and(|heard| heard.iter().any(|heard| heard.number == said.number))
-            || told.is_some_and(|told| told.iter().any(|at| *at >= said.at))
+        said.receipt == Receipt::Drop
+            || self.has_heard(to, &said.from, said.number)
+            || self.was_told(said, to)
             // Who leaves does not miss what was just being written to it.
             || self.left.get(to).is_some_and(|at| *at >= said.at)
             || hopeless.contains(&said.from)
-            || self.died.contains_key(&said.by)
+            || match self.tongue {
+                Tongue::Rooms => self.died.contains_key(&said.by),
+                Tongue::Numbered => self.was_in_no_second_place(said, to),
+                Tongue::Names => self.cannot_be_told(said),
+            }
+    }
+
+    fn was_told(&self, said: &Said, to: &PeerId) -> bool {
+        let told = self.told.get(&(said.from.clone(), to.clone())).map_or(&[][..], Vec::as_slice);
+        told.iter().any(|(number, at)| number.map_or(*at >= said.at, |number| number == said.number))
+    }
+
+    /// Its sender's node died, and with it whoever else had the message; or that node had it for its own receiver.
+    fn was_in_no_second_place(&self, said: &Said, to: &PeerId) -> bool {
+        let Some(died) = self.died.get(&said.by) else { return false };
+        let others = self.died.iter().any(|(node, at)| *node != said.by && *at >= said.at);
+        let heard_through = self.connections.iter().filter(|(_, connection)| connection.node == said.by);
+        let came_there = heard_through
+            .filter(|((place, _), _)| self.tongue.name(*place, usize::MAX) == *to)
+            .any(|(_, connection)| connection.began >= said.at && connection.began <= *died);
+        others || came_there
+    }
+
+    /// Its sender's connection has ended, and nobody is told who has no name.
+    fn cannot_be_told(&self, said: &Said) -> bool {
+        let ended = self.connections.get(&said.connection).and_then(|connection| connection.ended);
+        ended.is_some_and(|at| at <= said.at + TELLING)
     }
 
     fn look_for_repetitions(
         &self,
         who: &PeerId,
         from: &PeerId,
-        (heard, misjudged): (&[Heard], &[Duration]),
+        (heard, misjudged): (&[Hearing], &[Duration]),
         faults: &mut Vec<Fault>,
     ) {
         for (index, again) in heard.iter().enumerate() {
-            let same = |first: &&Heard| first.number == again.number && first.connection == again.connection;
+            // Clients that know messages again hear none twice, on whatever connections.
+            let same = |first: &&Hearing| {
+                let on_one = first.connection == again.connection || self.tongue == Tongue::Numbered;
+                first.number == again.number && on_one
+            };
             let Some(first) = heard[..index].iter().rfind(same) else { continue };
             let said = self.said.iter().find(|said| said.from == *from && said.number == again.number);
             let Some(said) = said else { continue };
-            let began = self.began.get(&(who.clone(), again.connection)).copied().unwrap_or_default();
-            let moved = said.at < began + HAND_OVER || said.misplaced.contains(who);
+            let moved =
+                said.at < self.began(again.connection) + HAND_OVER || said.misplaced.contains(who);
             if !moved && !misjudged.iter().any(|at| (said.at.saturating_sub(LEASE)..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",
@@ -171,7 +263,7 @@ impl Ledger {
         }
     }
 
-    fn look_at_order(&self, who: &PeerId, from: &PeerId, heard: &[Heard], faults: &mut Vec<Fault>) {
+    fn look_at_order(&self, who: &PeerId, from: &PeerId, heard: &[Hearing], faults: &mut Vec<Fault>) {
         let through = |number: u64| {
             self.said.iter().find(|said| said.from == *from && said.number == number).map(|said| &said.by)
         };
@@ -189,12 +281,33 @@ impl Ledger {
         }
     }
 
+    /// Each was told of no more than did not arrive. What a connection was sent that has ended may have arrived, and be
+    /// told of all the same.
+    fn look_at_what_was_told(&self, faults: &mut Vec<Fault>) {
+        for ((who, of), told) in &self.told {
+            let has_arrived = |said: &&Said| {
+                let heard = self.heard.get(&(of.clone(), who.clone())).into_iter().flatten();
+                let mut on = heard.filter(|heard| heard.number == said.number).map(|heard| heard.connection);
+                on.any(|on| self.connections.get(&on).is_some_and(|on| on.ended.is_none()))
+            };
+            let said = self.said.iter().filter(|said| said.from == *who && said.to.contains(of));
+            let not_arrived = said.filter(|said| !has_arrived(said)).count();
+            if told.len() > not_arrived {
+                let times = told.len();
+                let what = format!(
+                    "{who} was told {times} times that something did not reach {of}, and {not_arrived} did not"
+                );
+                faults.push(Fault { rule: Rule::ToldOnce, what });
+            }
+        }
+    }
+
     /// Where nothing went wrong: everything is heard, and nobody told.
     pub(super) fn nothing_was_wrong(&mut self) {
-        let told = self.told.iter().map(|((who, of), at)| {
+        let told = self.told.iter().map(|((who, of), told)| {
             let what = format!(
                 "{who} was told at {:?} that {of} could not be reached, and nothing had happened",
-                at[0]
+                told[0].1
             );
             Fault { rule: Rule::NothingInvented, what }
         });

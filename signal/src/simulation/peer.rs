@@ -1,42 +1,35 @@
 //! Peers: they come, speak, listen, are cut off and come back, as clients do.
 
-use std::collections::BTreeSet;
-use std::future::poll_fn;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
-use super::ledger::{Rule, Said};
+use super::ledger::{Hearing, Rule};
 use super::schedule::PEERS;
+use super::socket::{Socket, Word};
 use super::stage::{GRACE, Node, Stage};
+use super::tongue::{Message, Told, Tongue};
 use crate::backplane::Refusal;
-use crate::chance;
-use crate::dialect::camus::Camus;
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
-use crate::hub::mailbox::Letter;
-use crate::message::{Command, NodeId, Parting, PeerId, Receipt, To};
+use crate::message::{NodeId, Parting, PeerId, Profile, Receipt};
 use crate::router::Wish;
 
 /// A client that is not let in by then tries elsewhere.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Who is silent for so long is pinged, and has as long again to answer.
-const PING: Duration = Duration::from_secs(5);
-/// What is written takes this time to arrive,
-const WIRE: Duration = Duration::from_millis(20);
-/// and after this time it is asked whether it has.
-const RECEIPT: Duration = Duration::from_secs(1);
 /// One who was told that the server is busy asks again after this time.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Somebody with a client.
 pub(super) struct Peer {
+    /// As whom it comes.
     pub(super) id: PeerId,
+    /// Tells it from others who want the same name.
+    pub(super) proof: Profile,
     /// Those that it has not closed, and knows of no reason why they should be; oldest first.
     connections: Vec<Connection>,
     /// Those that it has lost, and of which no node knows.
@@ -52,9 +45,12 @@ pub(super) struct Peer {
     /// It was told that it is no longer in the room.
     removed: bool,
     /// When a node last heard it.
-    seen: Duration,
+    pub(super) seen: Duration,
     pub(super) slow_until: Duration,
-    said: u64,
+    /// What it has said and is not known to be safe, if it wants to know: it says that again on each new connection.
+    pub(super) unsafe_yet: BTreeMap<u64, Message>,
+    /// The ids of what it has heard, where messages have some: it does not hear them twice.
+    heard: BTreeSet<String>,
     /// Who is there, as it was shown last.
     pub(super) roster: BTreeSet<PeerId>,
 }
@@ -64,46 +60,21 @@ pub(super) struct Connection {
     number: u64,
     pub(super) node: NodeId,
     words: mpsc::UnboundedSender<Word>,
-    /// Whether it was shown who is there.
+    /// Whether it was shown who is there, or that it has its name.
     greeted: bool,
 }
 
-/// What a client sends.
-enum Word {
-    Greet,
-    Says(u64, Option<usize>),
-    Noted,
-    /// So many letters have arrived.
-    Pong(u64),
-    Bye,
-    Close,
-}
-
-/// What a client is sent.
-#[derive(Deserialize)]
-struct Frame<'a> {
-    sender: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(borrow)]
-    data: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct RoomInfo<'a> {
-    #[serde(borrow)]
-    clients: Vec<Listed<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Listed<'a> {
-    id: &'a str,
+impl Connection {
+    pub(super) fn says(&self, word: Word) {
+        let _ = self.words.send(word);
+    }
 }
 
 impl Peer {
-    pub(super) fn new(place: usize) -> Self {
+    pub(super) fn new(id: PeerId, place: usize) -> Self {
         Self {
-            id: PeerId::new(PEERS[place]),
+            id,
+            proof: PEERS[place].into(),
             connections: Vec::new(),
             lost: Vec::new(),
             attempt: 0,
@@ -114,12 +85,13 @@ impl Peer {
             removed: false,
             seen: Duration::ZERO,
             slow_until: Duration::ZERO,
-            said: 0,
+            unsafe_yet: BTreeMap::new(),
+            heard: BTreeSet::new(),
             roster: BTreeSet::new(),
         }
     }
 
-    /// Its newest connection, if it was shown who is there on it.
+    /// Its newest connection, if it may speak on it.
     pub(super) fn newest(&self) -> Option<&Connection> {
         self.connections.last().filter(|connection| connection.greeted)
     }
@@ -133,7 +105,7 @@ impl Peer {
         if self.connections.is_empty() { now.saturating_sub(self.seen) } else { Duration::ZERO }
     }
 
-    fn connection(&mut self, number: u64) -> Option<&mut Connection> {
+    pub(super) fn connection(&mut self, number: u64) -> Option<&mut Connection> {
         self.connections.iter_mut().find(|connection| connection.number == number)
     }
 
@@ -143,30 +115,33 @@ impl Peer {
         // What is being attempted is not waited for.
         self.attempt += 1;
     }
+
+    /// It may speak on this connection; what is not known to be safe goes before all that is new.
+    fn is_greeted(&mut self, number: u64) {
+        let again: Vec<_> = self.unsafe_yet.values().cloned().collect();
+        if let Some(connection) = self.connection(number)
+            && !std::mem::replace(&mut connection.greeted, true)
+        {
+            again.into_iter().for_each(|message| connection.says(Word::Says(message)));
+        }
+    }
 }
 
 /// What peers do.
 impl Stage {
-    pub(super) fn says(&self, peer: usize, to: Option<usize>) {
+    /// The number of what it says, if it may speak.
+    pub(super) fn says(&self, peer: usize, to: Option<usize>, receipt: Receipt) -> Option<u64> {
+        let to = to.map(|to| self.tongue.name(to, self.crowd));
         let mut peers = self.peers.lock();
         let peer = &mut peers[peer];
-        if peer.is_connected() {
-            peer.said += 1;
-            let said = peer.said;
-            let _ = peer.connections.last().map(|connection| connection.words.send(Word::Says(said, to)));
+        peer.newest()?;
+        let number = self.ledger.lock().next_number(&peer.id);
+        let message = Message { number, to, receipt };
+        if self.tongue == Tongue::Numbered {
+            peer.unsafe_yet.insert(number, message.clone());
         }
-    }
-
-    pub(super) fn last_words(&self) -> Vec<(usize, u64)> {
-        let places = 0..self.peers.lock().len();
-        let speak = |peer: usize| {
-            let connected = self.peers.lock()[peer].is_connected();
-            connected.then(|| {
-                self.says(peer, None);
-                (peer, self.peers.lock()[peer].said)
-            })
-        };
-        places.filter_map(speak).collect()
+        peer.newest()?.says(Word::Says(message));
+        Some(number)
     }
 
     pub(super) fn comes(self: &Arc<Self>, peer: usize, node: usize) {
@@ -186,6 +161,9 @@ impl Stage {
     pub(super) fn comes_back(self: &Arc<Self>, peer: usize) {
         let is_there = !self.peers.lock()[peer].connections.is_empty();
         let living = self.living();
+        if living.is_empty() {
+            return self.tries_again(peer);
+        }
         let node = self.world.chance(PEERS[peer], |chance| living[chance.random_range(0..living.len())]);
         if !is_there {
             self.comes(peer, node);
@@ -195,7 +173,7 @@ impl Stage {
     pub(super) fn drops(&self, peer: usize) {
         let mut peers = self.peers.lock();
         for connection in &peers[peer].connections {
-            let _ = connection.words.send(Word::Close);
+            connection.says(Word::Close);
         }
         peers[peer].hangs_up();
     }
@@ -205,14 +183,20 @@ impl Stage {
     }
 
     pub(super) fn leaves(&self, peer: usize) {
-        let mut peers = self.peers.lock();
-        if let Some(connection) = peers[peer].newest() {
-            let _ = connection.words.send(Word::Bye);
-            peers[peer].said_bye = true;
+        let is_heard = {
+            let mut peers = self.peers.lock();
+            let connection = peers[peer].newest();
+            let is_heard = connection.map(|connection| connection.says(Word::Bye)).is_some();
+            peers[peer].said_bye |= is_heard && self.tongue != Tongue::Names;
+            is_heard
+        };
+        // Who has given up its name has no more use for the socket.
+        if is_heard && self.tongue == Tongue::Names {
+            self.drops(peer);
         }
     }
 
-    /// A node has crashed: its clients notice.
+    /// A node is there no more: its clients notice.
     pub(super) fn connections_break(self: &Arc<Self>, node: &NodeId) {
         let places = 0..self.peers.lock().len();
         for place in places {
@@ -220,6 +204,10 @@ impl Stage {
                 let mut peers = self.peers.lock();
                 let peer = &mut peers[place];
                 let before = peer.connections.len();
+                let mut ledger = self.ledger.lock();
+                for connection in peer.connections.iter().filter(|connection| connection.node == *node) {
+                    ledger.ends((place, connection.number), self.world.now());
+                }
                 peer.connections.retain(|connection| connection.node != *node);
                 let broken = peer.connections.len() < before;
                 broken && peer.connections.is_empty() && peer.wants
@@ -237,10 +225,6 @@ impl Stage {
         let pause = self.world.chance(PEERS[peer], |chance| chance.random_range(100..1_200));
         tokio::spawn(async move {
             sleep(Duration::from_millis(pause)).await;
-            let living = stage.living();
-            if living.is_empty() {
-                return stage.tries_again(peer);
-            }
             let goes_on = {
                 let peers = stage.peers.lock();
                 let peer = &peers[peer];
@@ -253,22 +237,40 @@ impl Stage {
     }
 
     async fn connect(self: Arc<Self>, place: usize, node: usize, attempt: u64) {
-        let id = self.peers.lock()[place].id.clone();
+        let (id, proof) = {
+            let peers = self.peers.lock();
+            (peers[place].id.clone(), peers[place].proof.clone())
+        };
         let Some(node) = self.node(node) else { return self.tries_again(place) };
-        let (room, candidates) = (self.room.clone(), vec![id.clone()]);
-        let wish = Wish { room, made: 0, candidates, profile: None };
         let entered = timeout(CONNECT, async {
             node.plane.awake().await;
-            node.router.enter(&Camus, &wish).await
+            self.knocks(&node, &id, proof).await
         });
         match entered.await {
             Ok(Ok(seated)) => self.clone().serve(place, attempt, &node, seated).await,
             Ok(Err(Refusal::Gone)) => self.is_refused_for_good(place),
+            // Somebody else has its name; it does not wait for that to change.
+            Ok(Err(Refusal::Taken)) => {
+                self.world.note(|| format!("{} does not get the name {id}: it is taken", PEERS[place]));
+                self.peers.lock()[place].wants = false;
+            }
             Ok(Err(refusal)) => {
                 self.world.note(|| format!("{id} is not let in by {}: {refusal}", node.plane.me));
                 self.tries_again(place);
             }
             Err(_) => self.tries_again(place),
+        }
+    }
+
+    /// Asks a node for a seat.
+    pub(super) async fn knocks(&self, node: &Node, id: &PeerId, proof: Profile) -> Result<Seated, Refusal> {
+        let dialect = self.tongue.dialect();
+        match self.tongue {
+            Tongue::Names => node.router.claim(dialect, id.clone(), proof).await,
+            Tongue::Rooms | Tongue::Numbered => {
+                let (room, candidates) = (self.tongue.home(id), vec![id.clone()]);
+                node.router.enter(dialect, &Wish { room, made: 0, candidates, profile: None }).await
+            }
         }
     }
 
@@ -302,39 +304,24 @@ impl Stage {
         let _ = words.send(Word::Greet);
         peer.connections.push(Connection { number: attempt, node: node.clone(), words, greeted: false });
         (peer.has_come, peer.seen) = (true, self.world.now());
-        self.ledger.lock().connects(&peer.id, attempt, peer.seen);
-        self.world.note(|| format!("{} is connected to {node}", peer.id));
+        self.ledger.lock().connects((place, attempt), node, peer.seen);
+        self.world.note(|| match PEERS[place] {
+            name if name == peer.id.as_str() => format!("{name} is connected to {node}"),
+            name => format!("{name} is connected to {node}, as {}", peer.id),
+        });
         Some(spoken)
     }
 
     async fn serve(self: Arc<Self>, place: usize, number: u64, node: &Node, seated: Seated) {
+        let dialect = self.tongue.dialect();
         let Some(words) = self.is_connected(place, number, &node.plane.me) else {
             node.plane.awake().await;
-            return node.router.gone(&Camus, &seated.speaker, Parting::Dropped).await;
+            return node.router.gone(dialect, &seated.speaker, Parting::Dropped).await;
         };
-        let now = self.world.now();
-        let mut socket = Socket {
-            stage: self.clone(),
-            place,
-            number,
-            node,
-            seated,
-            words,
-            batch: Vec::new(),
-            arrives: now,
-            written: 0,
-            confirmed: 0,
-            ask_at: None,
-            heard: now,
-            pinged: None,
-        };
-        let goodbye = loop {
-            if let Err(goodbye) = socket.turn().await {
-                break goodbye;
-            }
-        };
+        let mut socket = Socket::new(self.clone(), (place, number), node, seated, words);
+        let goodbye = socket.serve().await;
         node.plane.awake().await;
-        node.router.gone(&Camus, &socket.seated.speaker, Parting::Dropped).await;
+        node.router.gone(dialect, &socket.seated.speaker, Parting::Dropped).await;
         self.connection_ends(place, number, goodbye);
     }
 
@@ -343,10 +330,11 @@ impl Stage {
             let mut peers = self.peers.lock();
             let peer = &mut peers[place];
             let id = peer.id.clone();
+            self.ledger.lock().ends((place, number), self.world.now());
             if peer.connection(number).is_none() {
                 return;
             }
-            self.world.note(|| format!("a connection of {id} ends: {}", goodbye.label()));
+            self.world.note(|| format!("a connection of {} ends: {}", PEERS[place], goodbye.label()));
             let was_newest = peer.connections.last().is_some_and(|newest| newest.number == number);
             peer.connections.retain(|connection| connection.number != number);
             match goodbye {
@@ -355,11 +343,14 @@ impl Stage {
                     self.ledger.lock().leaves(&id, self.world.now());
                 }
                 Goodbye::Removed => {
-                    (peer.removed, peer.wants) = (true, false);
+                    (peer.removed, peer.wants) = (self.tongue != Tongue::Names, self.tongue == Tongue::Names);
                     if !peer.said_bye {
                         let what = format!("{id} was connected, and told that it was away for too long");
                         self.ledger.lock().fails(Rule::NobodyGone, what);
                     }
+                }
+                Goodbye::Replaced if self.tongue == Tongue::Names && peer.attempt == number => {
+                    self.loses_its_name(place, number);
                 }
                 _ => {}
             }
@@ -370,7 +361,19 @@ impl Stage {
         }
     }
 
-    fn reads(&self, place: usize, number: u64, frame: &[u8]) {
+    /// A client that has not come again lost its name, which happens to those only whose node was taken for dead, or of
+    /// whom Redis knew nothing any more.
+    fn loses_its_name(&self, place: usize, number: u64) {
+        let mut ledger = self.ledger.lock();
+        let began = ledger.began((place, number));
+        if !self.world.misjudged.lock().iter().chain(&*self.wiped.lock()).any(|at| *at >= began) {
+            let what = format!("{} had a name and a living node, and somebody else got the name", PEERS[place]);
+            ledger.fails(Rule::NobodyGone, what);
+        }
+    }
+
+    /// What a client does with a frame.
+    pub(super) fn reads(&self, place: usize, number: u64, frame: &[u8]) {
         let now = self.world.now();
         let mut peers = self.peers.lock();
         let peer = &mut peers[place];
@@ -379,27 +382,31 @@ impl Stage {
         if peer.connection(number).is_none() {
             return;
         }
-        let Ok(frame) = serde_json::from_slice::<Frame<'_>>(frame) else { return };
-        match frame.kind {
-            "chat" => {
-                let (from, said) = (PeerId::new(frame.sender), frame.data.get().parse().unwrap_or_default());
+        match self.tongue.read(frame) {
+            Told::Open => peer.is_greeted(number),
+            Told::Roster(roster) => {
+                peer.roster = roster;
+                peer.is_greeted(number);
+            }
+            Told::Message { id: Some(message), .. } if !peer.heard.insert(message.clone()) => {}
+            Told::Message { from, number: said, .. } => {
                 self.world.note(|| format!("{id} hears #{said} of {from}"));
-                self.ledger.lock().hears(&id, &from, said, number, now);
+                let hearing = Hearing { number: said, at: now, connection: (place, number) };
+                self.ledger.lock().hears(&id, &from, hearing);
             }
-            "room-info" => {
-                let Ok(info) = serde_json::from_str::<RoomInfo<'_>>(frame.data.get()) else { return };
-                peer.roster = info.clients.into_iter().map(|client| PeerId::new(client.id)).collect();
+            Told::NotDelivered { to, number } => {
+                self.world.note(|| match number {
+                    Some(number) => format!("{id} is told that #{number} did not reach {to}"),
+                    None => format!("{id} is told that something did not reach {to}"),
+                });
+                self.ledger.lock().is_told(&id, &to, number, now);
+            }
+            Told::Accepted(number) => {
+                self.world.note(|| format!("{id} is told that #{number} is safe"));
+                peer.unsafe_yet.remove(&number);
+            }
+            Told::Busy => {
                 if let Some(connection) = peer.connection(number) {
-                    connection.greeted = true;
-                }
-            }
-            "error" => {
-                let text = frame.data.get().trim_matches('"');
-                self.world.note(|| format!("{id} is told: {text}"));
-                let of = text.split_once("client ").and_then(|(_, after)| after.split(' ').next());
-                if let Some(of) = of {
-                    self.ledger.lock().is_told(&id, &PeerId::new(of), now);
-                } else if let Some(connection) = peer.connection(number) {
                     let words = connection.words.clone();
                     tokio::spawn(async move {
                         sleep(ASK_AGAIN).await;
@@ -407,178 +414,14 @@ impl Stage {
                     });
                 }
             }
-            "ping" => {
-                let _ = peer.connection(number).map(|connection| connection.words.send(Word::Noted));
-            }
-            "bye" if PEERS.contains(&frame.sender) => {
-                let gone = peers.iter().find(|peer| peer.id.as_str() == frame.sender);
-                if gone.is_some_and(|gone| !gone.said_bye) {
-                    let what = format!("{id} was told that {} has left, who did not say so", frame.sender);
+            Told::AreYouThere => peer.connection(number).into_iter().for_each(|line| line.says(Word::Noted)),
+            Told::HasLeft(gone) => {
+                if peers.iter().any(|peer| peer.id == gone && !peer.said_bye) {
+                    let what = format!("{id} was told that {gone} has left, who did not say so");
                     self.ledger.lock().fails(Rule::NobodyGone, what);
                 }
             }
-            _ => {}
+            Told::Nothing => {}
         }
-    }
-}
-
-/// A node's end of a connection: as `socket` has it.
-struct Socket<'a> {
-    stage: Arc<Stage>,
-    place: usize,
-    number: u64,
-    node: &'a Node,
-    seated: Seated,
-    words: mpsc::UnboundedReceiver<Word>,
-    batch: Vec<Letter>,
-    /// When the last that was written arrives.
-    arrives: Duration,
-    /// How many letters were written, and how many are known to have arrived.
-    written: u64,
-    confirmed: u64,
-    /// When it is to be asked what has arrived.
-    ask_at: Option<Duration>,
-    heard: Duration,
-    pinged: Option<Duration>,
-}
-
-impl Socket<'_> {
-    async fn turn(&mut self) -> Result<(), Goodbye> {
-        let plane = &self.node.plane;
-        plane.awake().await;
-        let alarm = self.pinged.unwrap_or(self.heard) + PING;
-        let alarm = self.stage.world.instant(self.ask_at.map_or(alarm, |at| at.min(alarm)));
-        let (seated, batch) = (&self.seated, &mut self.batch);
-        tokio::select! {
-            biased;
-            taken = poll_fn(|cx| seated.mailbox.poll_take(seated.speaker.seat, batch, cx)) => {
-                let count = taken?;
-                plane.awake().await;
-                self.write(count);
-                Ok(())
-            }
-            word = self.words.recv() => {
-                plane.awake().await;
-                self.read(word.unwrap_or(Word::Close)).await
-            }
-            () = sleep_until(alarm) => {
-                plane.awake().await;
-                self.look_at_the_clock()
-            }
-        }
-    }
-
-    /// What is written arrives in order, after a moment, if the client is still there, and when it reads again.
-    fn write(&mut self, count: u64) {
-        let now = self.stage.world.now();
-        for letter in std::mem::take(&mut self.batch) {
-            let frame = letter.frame.to(&self.seated.speaker.peer);
-            let (stage, place, number) = (self.stage.clone(), self.place, self.number);
-            self.sends(move || stage.reads(place, number, &frame));
-        }
-        self.written = count;
-        if count > self.confirmed && self.pinged.is_none() {
-            self.ask_at.get_or_insert(now + RECEIPT);
-        }
-    }
-
-    fn sends(&mut self, arrive: impl FnOnce() + Send + 'static) {
-        let world = &self.stage.world;
-        let slow_until = self.stage.peers.lock()[self.place].slow_until;
-        self.arrives = self.arrives.max(slow_until).max(world.now() + WIRE);
-        world.at(self.arrives, move |_| arrive());
-    }
-
-    fn look_at_the_clock(&mut self) -> Result<(), Goodbye> {
-        let now = self.stage.world.now();
-        match self.pinged {
-            Some(pinged) if pinged + PING <= now => return Err(Goodbye::Silent),
-            Some(_) => {}
-            None => {
-                let (stage, place, number, count) =
-                    (self.stage.clone(), self.place, self.number, self.written);
-                self.sends(move || {
-                    let mut peers = stage.peers.lock();
-                    let connection = peers[place].connection(number);
-                    let _ = connection.map(|connection| connection.words.send(Word::Pong(count)));
-                });
-                self.pinged = Some(now);
-            }
-        }
-        self.ask_at = None;
-        Ok(())
-    }
-
-    fn pong(&mut self, count: u64) -> Result<(), Goodbye> {
-        self.confirmed = count;
-        if self.written > count {
-            self.ask_at = Some(self.stage.world.now() + RECEIPT);
-        }
-        self.node.router.confirmed(&self.seated.speaker, count)
-    }
-
-    async fn read(&mut self, word: Word) -> Result<(), Goodbye> {
-        if !matches!(word, Word::Close) {
-            self.heard = self.stage.world.now();
-            self.stage.peers.lock()[self.place].seen = self.heard;
-        }
-        if matches!(word, Word::Pong(_)) {
-            self.pinged = None;
-        }
-        let now = chance::now();
-        let command = match word {
-            Word::Greet => Command::Roster,
-            Word::Noted => Command::Noted,
-            Word::Pong(count) => return self.pong(count),
-            Word::Bye => Command::Leave,
-            Word::Close => return Err(Goodbye::Closed),
-            Word::Says(number, to) => return self.take(number, to).await,
-        };
-        self.node.router.act(&Camus, &self.seated.speaker, command, now).await.map(drop)
-    }
-
-    /// Of these, whom this node believes elsewhere than the directory does.
-    fn misplaced(&self, peers: &BTreeSet<PeerId>) -> BTreeSet<PeerId> {
-        let room = &self.stage.room;
-        let members = self.stage.world.directory.members();
-        let right = |peer: &PeerId| {
-            let known = self.node.router.known_member(room, peer).flatten();
-            known.map(|known| known.node)
-                == members.get(&(room.clone(), peer.clone())).map(|member| member.node.clone())
-        };
-        peers.iter().filter(|peer| !right(peer)).cloned().collect()
-    }
-
-    /// Takes a message from its sender.
-    async fn take(&mut self, number: u64, to: Option<usize>) -> Result<(), Goodbye> {
-        let speaker = &self.seated.speaker;
-        let (stage, from) = (&self.stage, speaker.peer.clone());
-        let to = to.map(|to| PeerId::new(PEERS[to]));
-        let receivers = match &to {
-            Some(to) => BTreeSet::from([to.clone()]),
-            None => self.node.router.everyone(&stage.room),
-        };
-        stage.world.note(|| {
-            let whom = to.as_ref().map_or("everybody", |to| to.as_str());
-            format!("{from} says #{number} to {whom}, to node {}", self.node.plane.me)
-        });
-        let said = Said {
-            from: from.clone(),
-            number,
-            at: stage.world.now(),
-            by: self.node.plane.me.clone(),
-            misplaced: self.misplaced(&receivers),
-            to: receivers,
-        };
-        stage.ledger.lock().says(said);
-        let payload = RawValue::from_string(number.to_string()).ok();
-        let to = to.map_or(To::Everyone, To::Peer);
-        let command =
-            Command::Tell { to, kind: "chat".into(), payload, receipt: Receipt::TellSender, id: None };
-        let acted = self.node.router.act(&Camus, speaker, command, chance::now()).await;
-        if acted.is_err() {
-            stage.ledger.lock().was_refused(&from, number);
-        }
-        acted.map(drop)
     }
 }

@@ -307,17 +307,16 @@ impl Plane {
             sleep(Duration::from_millis(50)).await;
         }
         let lines: Vec<_> = self.lines.lock().iter().map(|(to, line)| (to.clone(), line.clone())).collect();
-        for (to, line) in lines {
-            self.give_back(&to, &line).await;
+        for (to, line) in lines.into_iter().filter(|_| self.backlog() > 0) {
+            line.left.lock().extend(line.link.lock().close());
+            let _ = self.notices.send(Notice::Gone(to)).await;
         }
         self.standing.lock().leaving = true;
         self.pulse.lock().stop();
-        let (me, world) = (self.me.clone(), self.world.clone());
-        let resigned = self.ask(move |facts, now| {
-            facts.resign(&me);
-            world.at(now, move |world| world.tell_of_leaving(&me));
-        });
-        resigned.await
+        let me = self.me.clone();
+        self.ask(move |facts, _| facts.resign(&me)).await?;
+        self.world.tell_of_leaving(&self.me);
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use super::tongue::Tongue;
 use super::world::Weather;
 
 /// What the peers are called.
@@ -17,6 +18,7 @@ pub(super) const NODES: [&str; 4] = ["a", "b", "c", "d"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
     pub(super) seed: u64,
+    pub(super) tongue: Tongue,
     pub(super) nodes: usize,
     pub(super) peers: usize,
     /// In order.
@@ -31,6 +33,11 @@ pub(super) enum Event {
         peer: usize,
         to: Option<usize>,
     },
+    /// That it ends what it had with that one: of no use to one who is not there, and then nobody is told.
+    TakesLeave {
+        peer: usize,
+        of: usize,
+    },
     /// It connects, whether or not it has a connection.
     Comes {
         peer: usize,
@@ -44,7 +51,7 @@ pub(super) enum Event {
     Vanishes {
         peer: usize,
     },
-    /// It says goodbye.
+    /// It says goodbye; or gives up its name, where that is its own in the cluster.
     Leaves {
         peer: usize,
     },
@@ -59,6 +66,11 @@ pub(super) enum Event {
     /// In a new life.
     Starts {
         node: usize,
+    },
+    /// It is told to stop, and its next life begins after a while, whether or not this one is over.
+    Restarts {
+        node: usize,
+        after: Duration,
     },
     Freezes {
         node: usize,
@@ -85,7 +97,7 @@ impl Schedule {
         let mut chance = SmallRng::seed_from_u64(seed);
         let nodes = chance.random_range(2..=3);
         let peers = chance.random_range(2..=PEERS.len());
-        let mut schedule = Self { seed, nodes, peers, events: Vec::new() };
+        let mut schedule = Self { seed, tongue: Tongue::of(seed), nodes, peers, events: Vec::new() };
         for peer in 0..peers {
             let at = Duration::from_millis(chance.random_range(0..500));
             schedule.events.push((at, Event::Comes { peer, node: chance.random_range(0..nodes) }));
@@ -112,7 +124,7 @@ impl Schedule {
         let (coming, speaking) = self.events.split_at(self.peers.min(self.events.len()));
         let has_come = coming.last().map_or(Duration::ZERO, |(at, _)| *at) + Duration::from_millis(20);
         coming.iter().all(|(_, event)| matches!(event, Event::Comes { .. }))
-            && speaking.iter().all(|(at, event)| *at > has_come && matches!(event, Event::Says { .. }))
+            && speaking.iter().all(|(at, event)| *at > has_come && matches!(event, Event::Says { .. } | Event::TakesLeave { .. }))
     }
 
     fn ordinary(&self, chance: &mut SmallRng, moves: bool) -> Event {
@@ -120,6 +132,7 @@ impl Schedule {
         let other = (peer + chance.random_range(1..self.peers)) % self.peers;
         let node = chance.random_range(0..self.nodes);
         match chance.random_range(0..100) {
+            0..25 if self.tongue == Tongue::Names => Event::TakesLeave { peer, of: other },
             85..90 if moves => Event::Drops { peer },
             90..100 if moves => Event::Comes { peer, node },
             0..25 => Event::Says { peer, to: None },
@@ -132,7 +145,8 @@ impl Schedule {
         let lasts = [chance.random_range(100..2_000), chance.random_range(2_000..15_000)];
         let lasts = Duration::from_millis(lasts[chance.random_range(0..2)]);
         match chance.random_range(0..100) {
-            0..15 => Event::Crashes { node },
+            0..9 => Event::Crashes { node },
+            9..15 => Event::Restarts { node, after: lasts },
             15..30 => Event::Starts { node },
             30..42 => Event::Freezes { node, lasts },
             42..54 => Event::IsCutOff { node, lasts },
@@ -155,6 +169,7 @@ impl fmt::Display for Event {
         match self {
             Self::Says { peer, to: None } => write!(f, "{} speaks to everybody", PEERS[*peer]),
             Self::Says { peer, to: Some(to) } => write!(f, "{} speaks to {}", PEERS[*peer], PEERS[*to]),
+            Self::TakesLeave { peer, of } => write!(f, "{} takes leave of {}", PEERS[*peer], PEERS[*of]),
             Self::Comes { peer, node } => write!(f, "{} comes through node {}", PEERS[*peer], NODES[*node]),
             Self::Drops { peer } => write!(f, "{} closes the socket", PEERS[*peer]),
             Self::Vanishes { peer } => write!(f, "{}'s network is gone", PEERS[*peer]),
@@ -162,6 +177,9 @@ impl fmt::Display for Event {
             Self::IsSlow { peer, lasts } => write!(f, "{} reads nothing for {lasts:?}", PEERS[*peer]),
             Self::Crashes { node } => write!(f, "node {} crashes", NODES[*node]),
             Self::Starts { node } => write!(f, "node {} starts again", NODES[*node]),
+            Self::Restarts { node, after } => {
+                write!(f, "node {} is told to stop, and starts again after {after:?}", NODES[*node])
+            }
             Self::Freezes { node, lasts } => write!(f, "node {} freezes for {lasts:?}", NODES[*node]),
             Self::IsCutOff { node, lasts } => {
                 write!(f, "node {} cannot reach Redis for {lasts:?}", NODES[*node])

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::RngExt;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,14 +14,18 @@ use super::ledger::{Fault, Ledger, Rule};
 use super::peer::Peer;
 use super::plane::Plane;
 use super::schedule::{Event, NODES, Schedule};
-use super::world::World;
+use super::socket::PING;
+use super::tongue::Tongue;
+use super::world::{LEASE, World};
 use crate::chance;
-use crate::dialect::{Terms, camus};
+use crate::dialect::{self, Terms, camus, peerjs};
 use crate::hub::mailbox::Bounds;
+use crate::hub::room::Member;
 use crate::hub::roster::Pace;
 use crate::ice::Ice;
-use crate::message::{NodeId, RoomId};
+use crate::message::{NodeId, PeerId, Receipt, RoomId};
 use crate::metrics::Metrics;
+use crate::backplane::{Backplane, Refusal};
 use crate::router::{Router, Rules};
 
 /// How long a peer may be away.
@@ -34,6 +38,13 @@ const TERMS: Terms = Terms {
     names: 0,
     topics: 0,
 };
+/// The same of one whose name is its own in the cluster.
+const NAMES: Terms =
+    Terms { ask_after: None, guest_limit: 1, wait_for_name: Duration::from_secs(5), names: 100, ..TERMS };
+/// A name is free for others after this time, whatever became of the connection that had it.
+const FREE: Duration = Duration::from_secs(LEASE.as_secs() + 2 + 2 * PING.as_secs());
+/// A node that stops keeps what it holds for so long, for others to fetch it.
+const LINGER: Duration = Duration::from_secs(10);
 const MAILBOX: Bounds = Bounds { messages: 24, bytes: 1 << 20 };
 const ROSTERS: Pace = Pace { interval: Duration::from_millis(50), bytes_per_second: 1 << 20 };
 const UNSETTLED: Bounds = Bounds { messages: 200_000, bytes: 128 << 20 };
@@ -66,10 +77,14 @@ pub(super) struct Node {
 /// Where it is played.
 pub(super) struct Stage {
     pub(super) world: Arc<World>,
-    pub(super) room: RoomId,
+    pub(super) tongue: Tongue,
+    /// How many clients there are.
+    pub(super) crowd: usize,
     pub(super) ledger: Mutex<Ledger>,
     pub(super) peers: Mutex<Vec<Peer>>,
-    /// By place in [`NODES`]; `None` after a crash.
+    /// When Redis has lost everything.
+    pub(super) wiped: Mutex<Vec<Duration>>,
+    /// By place in [`NODES`]; `None` after a crash, or when it stops.
     nodes: Mutex<Vec<Option<Node>>>,
     lives: Mutex<u32>,
 }
@@ -95,7 +110,7 @@ pub(super) fn play(schedule: &Schedule, told: bool) -> Outcome {
 
 fn metrics() -> Arc<Metrics> {
     static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
-    METRICS.get_or_init(|| Arc::new(Metrics::new(&[camus::NAME]).unwrap())).clone()
+    METRICS.get_or_init(|| Arc::new(Metrics::new(&dialect::names().into_iter().collect::<Vec<_>>()).unwrap())).clone()
 }
 
 fn rules() -> Rules {
@@ -103,7 +118,7 @@ fn rules() -> Rules {
         create_on_entry: true,
         max_members: 100,
         mailbox: MAILBOX,
-        terms: [(camus::NAME, TERMS)].into(),
+        terms: [(camus::NAME, TERMS), (peerjs::NAME, NAMES)].into(),
         unsettled: UNSETTLED,
         pressed_for: PRESSED_FOR,
         rosters: ROSTERS,
@@ -113,11 +128,15 @@ fn rules() -> Rules {
 
 impl Stage {
     fn new(schedule: &Schedule, told: bool) -> Arc<Self> {
+        let (tongue, crowd) = (schedule.tongue, schedule.peers);
+        let peers = (0..crowd).map(|place| Peer::new(tongue.name(place, crowd), place));
         Arc::new(Self {
             world: World::new(schedule.seed, told),
-            room: camus::room("tea").unwrap(),
-            ledger: Mutex::default(),
-            peers: Mutex::new((0..schedule.peers).map(Peer::new).collect()),
+            tongue,
+            crowd,
+            ledger: Mutex::new(Ledger::new(tongue)),
+            peers: Mutex::new(peers.collect()),
+            wiped: Mutex::default(),
             nodes: Mutex::new(vec![None; schedule.nodes]),
             lives: Mutex::default(),
         })
@@ -146,13 +165,53 @@ impl Stage {
         let last = self.last_words();
         sleep_until(self.world.instant(calm + REST)).await;
         self.looks_around(&last, schedule);
+        if self.tongue == Tongue::Names {
+            self.strangers_knock().await;
+        }
+    }
+
+    /// Everybody who is connected says something: to everybody, or to all of whom it knows.
+    fn last_words(&self) -> Vec<LastWord> {
+        let all: Vec<_> = match self.tongue {
+            Tongue::Rooms | Tongue::Numbered => vec![None],
+            Tongue::Names => (0..self.crowd).map(Some).collect(),
+        };
+        let words = (0..self.crowd).flat_map(|from| all.iter().map(move |to| (from, *to)));
+        let say = |(from, to)| {
+            let number = self.says(from, to, Receipt::TellSender)?;
+            Some(LastWord { from, to: to.map(|to| self.tongue.name(to, self.crowd)), number })
+        };
+        words.filter_map(say).collect()
+    }
+
+    /// Whether somebody else gets a name that nobody has, and only that.
+    async fn strangers_knock(&self) {
+        for name in self.names() {
+            let node = self.living().first().and_then(|place| self.node(*place));
+            let Some(node) = node else { return };
+            let got = self.knocks(&node, &name, "a stranger".into()).await;
+            let is_held = self.peers.lock().iter().any(|peer| peer.id == name && peer.is_connected());
+            let mut ledger = self.ledger.lock();
+            match got {
+                Err(Refusal::Taken) if is_held => {}
+                Ok(_) if !is_held => {}
+                Ok(_) => ledger.fails(Rule::OneSeat, format!("{name} is connected, and a stranger gets the name")),
+                Err(why) => ledger.fails(Rule::NoGhosts, format!("a stranger does not get the name {name}: {why}")),
+            }
+        }
+    }
+
+    /// The names of all, each once.
+    fn names(&self) -> BTreeSet<PeerId> {
+        (0..self.crowd).map(|place| self.tongue.name(place, self.crowd)).collect()
     }
 
     /// Does it; how long it lasts.
     fn happens(self: &Arc<Self>, event: &Event) -> Duration {
         let now = self.world.now();
         match *event {
-            Event::Says { peer, to } => self.says(peer, to),
+            Event::Says { peer, to } => drop(self.says(peer, to, Receipt::TellSender)),
+            Event::TakesLeave { peer, of } => drop(self.says(peer, Some(of), Receipt::Drop)),
             Event::Comes { peer, node } => self.comes(peer, node),
             Event::Drops { peer } => self.drops(peer),
             Event::Vanishes { peer } => self.vanishes(peer),
@@ -163,6 +222,10 @@ impl Stage {
             }
             Event::Crashes { node } => self.crashes(node),
             Event::Starts { node } => self.starts(node),
+            Event::Restarts { node, after } => {
+                self.restarts(node, after);
+                return after;
+            }
             Event::Freezes { node, lasts } => {
                 if let Some(node) = self.node(node) {
                     node.plane.freezes(now + lasts);
@@ -179,7 +242,10 @@ impl Stage {
                 self.world.cut(None, now + lasts);
                 return lasts;
             }
-            Event::RedisLosesEverything => self.world.wipe(),
+            Event::RedisLosesEverything => {
+                self.wiped.lock().push(now);
+                self.world.wipe();
+            }
             Event::Weather { weather, lasts } => {
                 self.world.has_weather(weather, now + lasts);
                 return lasts;
@@ -222,21 +288,57 @@ impl Stage {
         self.connections_break(&node.plane.me);
     }
 
+    fn restarts(self: &Arc<Self>, place: usize, after: Duration) {
+        let Some(node) = self.nodes.lock()[place].take() else { return };
+        tokio::spawn(self.clone().stops(node));
+        let stage = self.clone();
+        tokio::spawn(async move {
+            sleep(after).await;
+            stage.starts(place);
+        });
+    }
+
+    /// As `Node::drain` has it, when no more connections are accepted.
+    async fn stops(self: Arc<Self>, node: Node) {
+        let Node { plane, router, stop } = node;
+        let by = self.world.now() + LINGER;
+        loop {
+            plane.awake().await;
+            router.send_everybody_away(Duration::ZERO).await;
+            if !router.holds_anything() || self.world.now() >= by {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        router.give_up_what_is_held();
+        let resigned = plane.close().await;
+        self.world.note(|| match resigned {
+            Ok(()) => format!("node {} has stopped", plane.me),
+            Err(_) => format!("node {} has stopped, and could not say so", plane.me),
+        });
+        stop.cancel();
+        plane.dies();
+        self.connections_break(&plane.me);
+    }
+
     /// Whether all is as it should be, when all has come to rest.
-    fn looks_around(&self, last: &[(usize, u64)], schedule: &Schedule) {
+    fn looks_around(&self, last: &[LastWord], schedule: &Schedule) {
         let mut ledger = self.ledger.lock();
         let peers = self.peers.lock();
         let living: Vec<_> = self.nodes.lock().iter().flatten().cloned().collect();
         let look = Look { stage: self, peers: &peers, living: &living };
         look.at_members(&mut ledger);
         look.at_nodes(&mut ledger);
-        look.at_rosters(&mut ledger);
+        if self.tongue != Tongue::Names {
+            look.at_rosters(&mut ledger);
+        }
         look.at_last_words(last, &mut ledger);
         look.at_what_is_left(&mut ledger);
         if schedule.is_calm() {
             ledger.nothing_was_wrong();
         }
-        let hopeless = peers.iter().filter(|peer| !peer.is_connected()).map(|peer| peer.id.clone()).collect();
+        let is_there = |id: &PeerId| peers.iter().any(|peer| peer.id == *id && peer.is_connected());
+        let hopeless = self.names().into_iter().filter(|id| !is_there(id)).collect();
         let misjudged = self.world.misjudged.lock();
         ledger.settle(&hopeless, &misjudged);
     }
@@ -245,12 +347,19 @@ impl Stage {
 async fn keep_time(plane: Arc<Plane>, router: Arc<Router>, stop: CancellationToken) {
     let ticks = async {
         loop {
-            tokio::time::sleep(TICK).await;
+            sleep(TICK).await;
             plane.awake().await;
             router.tick(chance::now());
         }
     };
     let _ = stop.run_until_cancelled(ticks).await;
+}
+
+/// What somebody has said at last: to everybody, or to one.
+struct LastWord {
+    from: usize,
+    to: Option<PeerId>,
+    number: u64,
 }
 
 /// One look at everything.
@@ -263,79 +372,101 @@ struct Look<'a> {
 impl Look<'_> {
     /// The directory has those who are connected, where they are; and those who are away, as long as they may be.
     fn at_members(&self, ledger: &mut Ledger) {
-        let now = self.stage.world.now();
         let mut members = self.stage.world.directory.members();
-        for peer in self.peers {
-            let member = members.remove(&(self.stage.room.clone(), peer.id.clone()));
-            let id = &peer.id;
-            match (peer.newest(), member) {
-                (Some(connection), None) => {
-                    ledger.fails(
-                        Rule::NobodyGone,
-                        format!("{id} is connected to {} and no member", connection.node),
-                    );
+        for id in self.stage.names() {
+            let connected = self.peers.iter().filter(|peer| peer.id == id && peer.is_connected());
+            let member = members.remove(&(self.stage.tongue.home(&id), id.clone()));
+            match (connected.collect::<Vec<_>>().as_slice(), member) {
+                ([], member) => {
+                    let all = self.peers.iter().filter(|peer| peer.id == id);
+                    let last = all.max_by_key(|peer| peer.seen);
+                    last.into_iter().for_each(|last| self.at_one_away(last, member.as_ref(), ledger));
                 }
-                (Some(connection), Some(member)) if member.node != connection.node || member.away => {
-                    let what =
-                        format!("{id} is connected to {}, and the directory has {member:?}", connection.node);
-                    ledger.fails(Rule::RostersAgree, what);
+                ([peer], member) => self.at_one_connected(peer, member.as_ref(), ledger),
+                (several, _) => {
+                    let what = format!("{} clients are connected as {id}", several.len());
+                    ledger.fails(Rule::OneSeat, what);
                 }
-                (Some(_), Some(_)) => {}
-                (None, Some(_)) if peer.left => {
-                    ledger.fails(Rule::NoGhosts, format!("{id} has left and is there"));
-                }
-                (None, Some(member)) if peer.away_for(now) > 2 * GRACE => {
-                    let away = peer.away_for(now);
-                    ledger.fails(
-                        Rule::NoGhosts,
-                        format!("{id} is away for {away:?} and still there: {member:?}"),
-                    );
-                }
-                (None, None) if peer.has_come && !peer.said_bye && peer.away_for(now) < GRACE => {
-                    let away = peer.away_for(now);
-                    ledger.fails(
-                        Rule::NobodyGone,
-                        format!("{id} is away for {away:?} only, and no member any more"),
-                    );
-                }
-                (None, _) => {}
             }
+        }
+    }
+
+    fn at_one_connected(&self, peer: &Peer, member: Option<&Member>, ledger: &mut Ledger) {
+        let (id, Some(connection)) = (&peer.id, peer.newest()) else { return };
+        let Some(member) = member else {
+            let what = format!("{id} is connected to {} and no member", connection.node);
+            return ledger.fails(Rule::NobodyGone, what);
+        };
+        let is_its_own = self.stage.tongue != Tongue::Names || member.profile == peer.proof;
+        if member.node != connection.node || member.away || !is_its_own {
+            let what = format!("{id} is connected to {}, and the directory has {member:?}", connection.node);
+            ledger.fails(Rule::RostersAgree, what);
+        }
+        let unsafe_yet = peer.unsafe_yet.keys().collect::<Vec<_>>();
+        if !unsafe_yet.is_empty() && self.peers.iter().all(|peer| peer.is_connected() || peer.left) {
+            let what = format!("{id} was never told what became of {unsafe_yet:?}");
+            ledger.fails(Rule::NothingLeftBehind, what);
+        }
+    }
+
+    fn at_one_away(&self, peer: &Peer, member: Option<&Member>, ledger: &mut Ledger) {
+        let (id, away) = (&peer.id, peer.away_for(self.stage.world.now()));
+        let is_name = self.stage.tongue == Tongue::Names;
+        match member {
+            Some(_) if peer.left => ledger.fails(Rule::NoGhosts, format!("{id} has left and is there")),
+            Some(member) if away > if is_name { FREE } else { 2 * GRACE } => {
+                let what = format!("{id} is away for {away:?} and still there: {member:?}");
+                ledger.fails(Rule::NoGhosts, what);
+            }
+            None if !is_name && peer.has_come && !peer.said_bye && away < GRACE => {
+                let what = format!("{id} is away for {away:?} only, and no member any more");
+                ledger.fails(Rule::NobodyGone, what);
+            }
+            _ => {}
         }
     }
 
     /// Each node with a peer knows what the directory has; and a peer is on one node.
     fn at_nodes(&self, ledger: &mut Ledger) {
-        let room = &self.stage.room;
         let members = self.stage.world.directory.members();
+        let names = self.stage.names();
+        let homes: BTreeSet<_> = names.iter().map(|name| self.stage.tongue.home(name)).collect();
         let mut seated = BTreeSet::new();
         for node in self.living {
-            let me = &node.plane.me;
-            for seen in node.router.seen(room) {
-                let member = members.get(&(room.clone(), seen.peer.clone()));
-                if member.is_none_or(|member| member.node != *me) {
-                    let what =
-                        format!("node {me} believes to have {}, and the directory has {member:?}", seen.peer);
-                    ledger.fails(Rule::NoGhosts, what);
-                }
-                if seen.connected && !seated.insert(seen.peer.clone()) {
-                    ledger.fails(Rule::OneSeat, format!("{} is connected to two nodes", seen.peer));
-                }
-                let is_mine = |peer: &&Peer| peer.id == seen.peer && peer.is_connected();
-                if seen.waiting > 0 && self.peers.iter().any(|peer| is_mine(&peer)) {
-                    let what = format!("{} bytes wait for {}, who is connected", seen.waiting, seen.peer);
-                    ledger.fails(Rule::NothingLeftBehind, what);
-                }
+            for room in &homes {
+                self.at_sessions(node, room, &mut seated, ledger);
             }
-            for peer in self.peers {
-                let (known, member) =
-                    (node.router.known_member(room, &peer.id), members.get(&(room.clone(), peer.id.clone())));
+            let me = &node.plane.me;
+            for peer in &names {
+                let room = self.stage.tongue.home(peer);
+                let known = node.router.known_member(&room, peer);
+                let member = members.get(&(room, peer.clone()));
                 if let Some(known) = known
                     && known.as_ref() != member
                 {
-                    let what =
-                        format!("node {me} knows {} as {known:?}, and the directory has {member:?}", peer.id);
+                    let what = format!("node {me} knows {peer} as {known:?}, and the directory has {member:?}");
                     ledger.fails(Rule::RostersAgree, what);
                 }
+            }
+        }
+    }
+
+    fn at_sessions(&self, node: &Node, room: &RoomId, seated: &mut BTreeSet<PeerId>, ledger: &mut Ledger) {
+        let members = self.stage.world.directory.members();
+        let me = &node.plane.me;
+        for seen in node.router.seen(room) {
+            let member = members.get(&(room.clone(), seen.peer.clone()));
+            if member.is_none_or(|member| member.node != *me) {
+                let what = format!("node {me} believes to have {}, and the directory has {member:?}", seen.peer);
+                ledger.fails(Rule::NoGhosts, what);
+            }
+            if seen.connected && !seated.insert(seen.peer.clone()) {
+                ledger.fails(Rule::OneSeat, format!("{} is connected to two nodes", seen.peer));
+            }
+            let is_mine = |peer: &&Peer| peer.id == seen.peer && peer.is_connected();
+            if seen.waiting > 0 && self.peers.iter().any(|peer| is_mine(&peer)) {
+                let what = format!("{} bytes wait for {}, who is connected", seen.waiting, seen.peer);
+                ledger.fails(Rule::NothingLeftBehind, what);
             }
         }
     }
@@ -353,13 +484,13 @@ impl Look<'_> {
         }
     }
 
-    fn at_last_words(&self, last: &[(usize, u64)], ledger: &mut Ledger) {
-        for (from, number) in last {
+    fn at_last_words(&self, last: &[LastWord], ledger: &mut Ledger) {
+        for LastWord { from, to, number } in last {
             let from = &self.peers[*from].id;
-            for to in self.peers.iter().filter(|to| to.is_connected() && to.id != *from) {
+            let meant = |peer: &&Peer| peer.id != *from && to.as_ref().is_none_or(|to| peer.id == *to);
+            for to in self.peers.iter().filter(meant).filter(|peer| peer.is_connected()) {
                 if !ledger.has_heard(&to.id, from, *number) {
-                    let what =
-                        format!("{} did not hear #{number}, which {from} said to everybody at last", to.id);
+                    let what = format!("{} did not hear #{number}, which {from} said to it at last", to.id);
                     ledger.fails(Rule::AsBefore, what);
                 }
             }
