@@ -18,6 +18,12 @@ pub(crate) enum Breakage {
     SettledTooEarly,
     /// What another node had when it died is not sent again.
     NoCopies,
+    /// Who asks for a name gets it, whoever has it.
+    NameGivenToTwo,
+    /// A message is said to be safe when one node has it.
+    AcceptedTooEarly,
+    /// A message that is said again is another one.
+    RepeatNotRecognised,
 }
 
 /// Whether this rule does not hold.

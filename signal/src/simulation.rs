@@ -106,6 +106,9 @@ fn whatever_happens_the_promise_is_kept() {
         println!("{rule:?} is broken by {} of {count}: {:?} …\n", seeds.len(), &seeds[..seeds.len().min(20)]);
         println!("{}", story_of(seeds[0], *rule));
     }
+    if let Some(seed) = seed.filter(|_| count == 1 && broken.is_empty()) {
+        println!("{}", tell(&Schedule::of(seed)));
+    }
     assert!(broken.is_empty(), "of {count} schedules {} break the promise", faults.len());
 }
 
@@ -154,6 +157,21 @@ fn a_receipt_before_the_pong_is_found() {
 #[test]
 fn copies_that_are_not_kept_are_found() {
     finds(Breakage::NoCopies);
+}
+
+#[test]
+fn a_name_that_is_given_to_two_is_found() {
+    finds(Breakage::NameGivenToTwo);
+}
+
+#[test]
+fn a_message_that_is_accepted_while_one_node_has_it_is_found() {
+    finds(Breakage::AcceptedTooEarly);
+}
+
+#[test]
+fn a_repetition_that_is_not_recognised_is_found() {
+    finds(Breakage::RepeatNotRecognised);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::Router;
 use super::entrance::{Ask, TRIES, Wish};
 use crate::backplane::{Creation, Departure, Entry, Envelope, Refusal};
+use crate::breakage::{Breakage, is_broken};
 use crate::chance;
 use crate::dialect::{Dialect, Takeover, own_room};
 use crate::goodbye::Goodbye;
@@ -60,7 +61,9 @@ impl Router {
     /// Whether whoever holds the name gives way to whoever wishes for it.
     async fn gives_way(&self, dialect: &'static dyn Dialect, wish: &Wish, held: &Member) -> bool {
         match dialect.customs().takeover {
-            Takeover::ByToken => Some(&held.profile) == wish.profile.as_ref(),
+            Takeover::ByToken => {
+                Some(&held.profile) == wish.profile.as_ref() || is_broken(Breakage::NameGivenToTwo)
+            }
             Takeover::WhenSilent => {
                 held.away || !self.answers(&wish.room, &wish.candidates[0], &held.node).await
             }

@@ -565,6 +565,7 @@ impl Router {
 
 /// What tells a message from all others. If its sender has a name for it, the same on every node.
 fn number(from: &PeerId, name: Option<&str>) -> u64 {
+    let name = name.filter(|_| !is_broken(Breakage::RepeatNotRecognised));
     let Some(name) = name else { return rand::random::<u64>().max(1) };
     let hash = Sha256::new().chain_update(from.as_str()).chain_update([0]).chain_update(name).finalize();
     let first = hash.first_chunk().copied().unwrap_or_default();

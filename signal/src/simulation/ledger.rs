@@ -251,8 +251,7 @@ impl Ledger {
             let Some(first) = heard[..index].iter().rfind(same) else { continue };
             let said = self.said.iter().find(|said| said.from == *from && said.number == again.number);
             let Some(said) = said else { continue };
-            let moved =
-                said.at < self.began(again.connection) + HAND_OVER || said.misplaced.contains(who);
+            let moved = said.at < self.began(again.connection) + HAND_OVER || said.misplaced.contains(who);
             if !moved && !misjudged.iter().any(|at| (said.at.saturating_sub(LEASE)..=again.at).contains(at)) {
                 let what = format!(
                     "{who} heard #{} of {from} twice on one connection: at {:?} and at {:?}",

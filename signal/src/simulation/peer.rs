@@ -367,7 +367,8 @@ impl Stage {
         let mut ledger = self.ledger.lock();
         let began = ledger.began((place, number));
         if !self.world.misjudged.lock().iter().chain(&*self.wiped.lock()).any(|at| *at >= began) {
-            let what = format!("{} had a name and a living node, and somebody else got the name", PEERS[place]);
+            let what =
+                format!("{} had a name and a living node, and somebody else got the name", PEERS[place]);
             ledger.fails(Rule::NobodyGone, what);
         }
     }

@@ -124,7 +124,9 @@ impl Schedule {
         let (coming, speaking) = self.events.split_at(self.peers.min(self.events.len()));
         let has_come = coming.last().map_or(Duration::ZERO, |(at, _)| *at) + Duration::from_millis(20);
         coming.iter().all(|(_, event)| matches!(event, Event::Comes { .. }))
-            && speaking.iter().all(|(at, event)| *at > has_come && matches!(event, Event::Says { .. } | Event::TakesLeave { .. }))
+            && speaking.iter().all(|(at, event)| {
+                *at > has_come && matches!(event, Event::Says { .. } | Event::TakesLeave { .. })
+            })
     }
 
     fn ordinary(&self, chance: &mut SmallRng, moves: bool) -> Event {
@@ -133,6 +135,7 @@ impl Schedule {
         let node = chance.random_range(0..self.nodes);
         match chance.random_range(0..100) {
             0..25 if self.tongue == Tongue::Names => Event::TakesLeave { peer, of: other },
+            80..90 if moves && self.tongue == Tongue::Names => Event::Drops { peer },
             85..90 if moves => Event::Drops { peer },
             90..100 if moves => Event::Comes { peer, node },
             0..25 => Event::Says { peer, to: None },

@@ -17,6 +17,7 @@ use super::schedule::{Event, NODES, Schedule};
 use super::socket::PING;
 use super::tongue::Tongue;
 use super::world::{LEASE, World};
+use crate::backplane::{Backplane, Refusal};
 use crate::chance;
 use crate::dialect::{self, Terms, camus, peerjs};
 use crate::hub::mailbox::Bounds;
@@ -25,7 +26,6 @@ use crate::hub::roster::Pace;
 use crate::ice::Ice;
 use crate::message::{NodeId, PeerId, Receipt, RoomId};
 use crate::metrics::Metrics;
-use crate::backplane::{Backplane, Refusal};
 use crate::router::{Router, Rules};
 
 /// How long a peer may be away.
@@ -110,7 +110,9 @@ pub(super) fn play(schedule: &Schedule, told: bool) -> Outcome {
 
 fn metrics() -> Arc<Metrics> {
     static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
-    METRICS.get_or_init(|| Arc::new(Metrics::new(&dialect::names().into_iter().collect::<Vec<_>>()).unwrap())).clone()
+    METRICS
+        .get_or_init(|| Arc::new(Metrics::new(&dialect::names().into_iter().collect::<Vec<_>>()).unwrap()))
+        .clone()
 }
 
 fn rules() -> Rules {
@@ -195,8 +197,12 @@ impl Stage {
             match got {
                 Err(Refusal::Taken) if is_held => {}
                 Ok(_) if !is_held => {}
-                Ok(_) => ledger.fails(Rule::OneSeat, format!("{name} is connected, and a stranger gets the name")),
-                Err(why) => ledger.fails(Rule::NoGhosts, format!("a stranger does not get the name {name}: {why}")),
+                Ok(_) => {
+                    ledger.fails(Rule::OneSeat, format!("{name} is connected, and a stranger gets the name"))
+                }
+                Err(why) => {
+                    ledger.fails(Rule::NoGhosts, format!("a stranger does not get the name {name}: {why}"))
+                }
             }
         }
     }
@@ -444,7 +450,8 @@ impl Look<'_> {
                 if let Some(known) = known
                     && known.as_ref() != member
                 {
-                    let what = format!("node {me} knows {peer} as {known:?}, and the directory has {member:?}");
+                    let what =
+                        format!("node {me} knows {peer} as {known:?}, and the directory has {member:?}");
                     ledger.fails(Rule::RostersAgree, what);
                 }
             }
@@ -457,7 +464,8 @@ impl Look<'_> {
         for seen in node.router.seen(room) {
             let member = members.get(&(room.clone(), seen.peer.clone()));
             if member.is_none_or(|member| member.node != *me) {
-                let what = format!("node {me} believes to have {}, and the directory has {member:?}", seen.peer);
+                let what =
+                    format!("node {me} believes to have {}, and the directory has {member:?}", seen.peer);
                 ledger.fails(Rule::NoGhosts, what);
             }
             if seen.connected && !seated.insert(seen.peer.clone()) {

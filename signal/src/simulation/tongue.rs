@@ -37,9 +37,16 @@ pub(super) enum Told {
     /// It has its name.
     Open,
     Roster(BTreeSet<PeerId>),
-    Message { from: PeerId, number: u64, id: Option<String> },
+    Message {
+        from: PeerId,
+        number: u64,
+        id: Option<String>,
+    },
     /// What it said did not reach `to`: that message, if it is named.
-    NotDelivered { to: PeerId, number: Option<u64> },
+    NotDelivered {
+        to: PeerId,
+        number: Option<u64>,
+    },
     Accepted(u64),
     Busy,
     AreYouThere,
@@ -147,7 +154,9 @@ impl Tongue {
 
     /// What a client understands of a frame.
     pub(super) fn read(self, frame: &[u8]) -> Told {
-        let Ok(Frame { kind, sender, data, id }) = serde_json::from_slice(frame) else { return Told::Nothing };
+        let Ok(Frame { kind, sender, data, id }) = serde_json::from_slice(frame) else {
+            return Told::Nothing;
+        };
         let (from, data) = (PeerId::new(sender), data.map_or("", RawValue::get));
         let message = |from| {
             let id = id.map(Into::into);
