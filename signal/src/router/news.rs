@@ -80,8 +80,8 @@ impl Router {
             Envelope::Holds { numbers } => self.accounted_for(numbers, Some(from_node)),
             Envelope::Roster { room, but } => self.show_roster(&room, Some(&but)),
             Envelope::Changed(changed) => self.changed(changed),
-            Envelope::HandOver { room, peer, mut held, last } => {
-                self.take_in(from_node, &mut held);
+            Envelope::HandOver { room, peer, held, last } => {
+                let held = self.take_in(from_node, held);
                 let taken = self.hub.lock().handed_over(&room, &peer, held, last);
                 match taken {
                     Ok(too_much) => self.never_arrived(&room, &peer, too_much),

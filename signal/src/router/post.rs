@@ -298,8 +298,37 @@ impl Router {
     /// A letter comes from another node.
     pub(super) fn delivered(&self, from: &NodeId, mut delivery: Delivery) {
         delivery.letter.read = Some(self.read_elsewhere(delivery.spent));
-        self.take_in(from, std::slice::from_mut(&mut delivery.letter));
-        self.deliver(delivery);
+        let own = delivery.letter.mark.as_ref().filter(|mark| mark.node == *self.backplane.node());
+        let own = own.map(|mark| mark.number);
+        let Some(letter) = self.take_one_in(from, delivery.letter) else { return };
+        let delivery = Delivery { letter, ..delivery };
+        match own {
+            Some(number) => self.deliver_at_home(delivery, number),
+            None => self.deliver(delivery),
+        }
+    }
+
+    /// A letter has come back to where it was sent from: it is older than all that waits here for its peer.
+    fn deliver_at_home(&self, delivery: Delivery, number: u64) {
+        let Delivery { room, to, letter, spent } = delivery;
+        let mut ways = self.ways.lock();
+        let put = if ways.has_older(&room, &to, number) {
+            Put::Nowhere(letter)
+        } else {
+            self.hub.lock().put(&room, &to, letter)
+        };
+        match put {
+            Put::Taken => {}
+            Put::Full(letter) => {
+                drop(ways);
+                self.refuse(vec![(Delivery { room, to, letter, spent }, Undelivered::Full)]);
+            }
+            Put::On(_, letter) | Put::Nowhere(letter) => {
+                ways.wait_again(vec![Delivery { room, to, letter, spent }], chance::now());
+                drop(ways);
+                self.stir();
+            }
+        }
     }
 
     /// A letter to everybody comes from another node: into the mailboxes of those whom it was sent here for.
@@ -318,26 +347,28 @@ impl Router {
     }
 
     /// Letters have come here from `from`. If another node keeps their copies, it is told where they are now, as is one
-    /// whose peer wants to hear of it; if this one does, it need not any more.
-    pub(super) fn take_in(&self, from: &NodeId, letters: &mut [Letter]) {
-        let me = self.backplane.node();
-        for letter in letters {
-            match &letter.mark {
-                Some(mark) if mark.node == *me => {
-                    let copy = self.ways.lock().take_home(mark.number, chance::now());
-                    letter.accepted = copy.is_some_and(|copy| copy.accepted);
-                    letter.mark = None;
-                    self.stir();
-                }
-                Some(mark) if mark.node != *from || letter.name.is_some() => {
-                    let holds = Envelope::Holds { numbers: vec![mark.number] };
-                    // A node that is gone keeps nothing.
-                    let _ = self.backplane.carry(&mark.node, holds);
-                }
-                Some(mark) if is_broken(Breakage::SettledTooEarly) => self.receipts.add([mark.clone()]),
-                _ => {}
+    /// whose peer wants to hear of it; if this one does, it need not any more. Without those of which this one kept a copy
+    /// and does not any more: they were sent again from here, or their senders told.
+    pub(super) fn take_in(&self, from: &NodeId, letters: Vec<Letter>) -> Vec<Letter> {
+        letters.into_iter().filter_map(|letter| self.take_one_in(from, letter)).collect()
+    }
+
+    fn take_one_in(&self, from: &NodeId, mut letter: Letter) -> Option<Letter> {
+        match &letter.mark {
+            Some(mark) if mark.node == *self.backplane.node() => {
+                letter.accepted = self.ways.lock().take_home(mark.number, chance::now())?.accepted;
+                letter.mark = None;
+                self.stir();
             }
+            Some(mark) if mark.node != *from || letter.name.is_some() => {
+                let holds = Envelope::Holds { numbers: vec![mark.number] };
+                // A node that is gone keeps nothing.
+                let _ = self.backplane.carry(&mark.node, holds);
+            }
+            Some(mark) if is_broken(Breakage::SettledTooEarly) => self.receipts.add([mark.clone()]),
+            _ => {}
         }
+        Some(letter)
     }
 
     /// What was held here for a peer that `node` has now; `last` if there is no more to come.

@@ -157,6 +157,12 @@ impl Ways {
         self.way(room, peer).and_then(Way::leads)
     }
 
+    /// Whether a letter is under way to that peer that went before the one of this number.
+    pub(super) fn has_older(&self, room: &RoomId, peer: &PeerId, number: u64) -> bool {
+        let sent = self.way(room, peer).into_iter().flat_map(|way| &way.sent);
+        sent.flat_map(|(_, numbers)| numbers).any(|older| *older < number)
+    }
+
     /// How many letters wait for that peer, and their bytes.
     pub(super) fn waiting(&self, room: &RoomId, peer: &PeerId) -> (usize, usize) {
         let waiting = self.way(room, peer).map(|way| &way.waiting);
@@ -383,7 +389,7 @@ impl Ways {
     }
 
     /// Older letters wait again, ahead of all that does.
-    fn wait_again(&mut self, letters: Vec<Delivery>, now: Instant) {
+    pub(super) fn wait_again(&mut self, letters: Vec<Delivery>, now: Instant) {
         for delivery in letters.into_iter().rev() {
             self.count(&delivery.letter);
             let address = (delivery.room.clone(), delivery.to.clone());
