@@ -307,7 +307,8 @@ impl Plane {
             sleep(Duration::from_millis(50)).await;
         }
         let lines: Vec<_> = self.lines.lock().iter().map(|(to, line)| (to.clone(), line.clone())).collect();
-        for (to, line) in lines.into_iter().filter(|_| self.backlog() > 0) {
+        let is_flushed = self.backlog() == 0;
+        for (to, line) in lines.into_iter().filter(|_| !is_flushed) {
             line.left.lock().extend(line.link.lock().close());
             let _ = self.notices.send(Notice::Gone(to)).await;
         }
@@ -316,7 +317,7 @@ impl Plane {
         let me = self.me.clone();
         self.ask(move |facts, _| facts.resign(&me)).await?;
         self.world.tell_of_leaving(&self.me);
-        Ok(())
+        if is_flushed { Ok(()) } else { Err(Refusal::Unavailable) }
     }
 }
 
@@ -630,9 +631,9 @@ impl Backplane for Plane {
         self.may_claim().is_some()
     }
 
-    /// Nothing is asked of all nodes here.
     fn others(&self) -> Wait<'_, Vec<NodeId>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        let me = self.me.clone();
+        Box::pin(self.ask(move |facts, _| facts.nodes.iter().filter(|node| **node != me).cloned().collect()))
     }
 
     fn register<'a>(&'a self, name: &'a RoomId, owner: Option<&'a str>, lasts: Duration) -> Wait<'a, bool> {
