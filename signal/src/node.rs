@@ -158,7 +158,7 @@ impl Node {
             router.send_everybody_away(Duration::ZERO).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        router.give_up_what_is_held();
+        router.give_up_what_is_held().await;
         if let Err(error) = router.backplane().close().await {
             tracing::warn!(%error, "left the cluster without a word: the others will notice in a few seconds");
         }

@@ -9,9 +9,11 @@
 //! - `roaming`: a connection comes into rooms and leaves them by what it says;
 //! - `names`: a peer gets, gives up or loses a name that is its own in the whole cluster;
 //! - `operator`: what an operator asks of all nodes;
+//! - `bequest`: a node stops, and leaves what it holds to another one;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
 mod acceptance;
+mod bequest;
 mod entrance;
 #[cfg(test)]
 mod inspection;
@@ -111,6 +113,8 @@ pub struct Router {
     been_up: AtomicBool,
     /// When this node, or all of them, were last found to be forgotten.
     forgotten: Mutex<Option<Instant>>,
+    /// This node stops, and has given up what it held.
+    has_given_up: AtomicBool,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
     asks: Mutex<HashMap<u64, mpsc::Sender<Silence>>>,
@@ -151,6 +155,7 @@ impl Router {
             untold: Arc::default(),
             been_up: AtomicBool::new(false),
             forgotten: Mutex::default(),
+            has_given_up: AtomicBool::new(false),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
             next_ask: AtomicU64::new(0),

@@ -21,7 +21,7 @@ use crate::metrics::Resume;
 /// How often a connection tries for a seat while others take the one that it was about to take.
 pub(super) const TRIES: usize = 3;
 /// How long other nodes have to say how silent their peers are.
-const SILENCE_DEADLINE: Duration = Duration::from_millis(500);
+pub(super) const SILENCE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// A question to other nodes, as long as somebody waits for its answers: the request that asks may break off.
 pub(super) struct Ask<'a> {
@@ -381,24 +381,6 @@ impl Router {
     /// Whether anybody is connected.
     pub fn has_connections(&self) -> bool {
         self.hub.lock().connected().next().is_some()
-    }
-
-    /// The node stops: what it still holds for its peers goes no further. Letters of which other nodes have copies go from
-    /// there to whoever takes the peers over; the senders of the others are told.
-    pub fn give_up_what_is_held(&self) {
-        self.give_up_waiting();
-        let held: Vec<_> = {
-            let mut hub = self.hub.lock();
-            let sessions = hub.sessions_mut();
-            sessions
-                .map(|(room, peer, session)| (room.clone(), peer.clone(), session.give_up_what_waits()))
-                .collect()
-        };
-        for (room, peer, mut letters) in held {
-            letters.retain(|letter| letter.mark.is_none());
-            self.tell_never_arrived(&room, &peer, letters);
-        }
-        self.give_receipts();
     }
 }
 

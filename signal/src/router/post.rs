@@ -1,6 +1,7 @@
 //! Messages on their way: into a mailbox here, on to another node, waiting for a peer that cannot be found, or back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -334,6 +335,9 @@ impl Router {
     /// A letter to everybody comes from another node: into the mailboxes of those whom it was sent here for.
     pub(super) fn delivered_to_all(&self, from: &NodeId, all: DeliveryToAll) {
         let DeliveryToAll { room, to, letter, spent } = all;
+        if self.has_given_up.load(Ordering::Relaxed) {
+            return;
+        }
         let read = Some(self.read_elsewhere(spent));
         if let (Some(_), Some(mark)) = (&letter.name, &letter.mark) {
             let numbers = (mark.number..).take(to.len()).collect();
@@ -360,6 +364,8 @@ impl Router {
                 letter.mark = None;
                 self.stir();
             }
+            // It goes from there, with all that was given up here before it, when this node is gone.
+            Some(mark) if mark.node == *from && self.has_given_up.load(Ordering::Relaxed) => return None,
             Some(mark) if mark.node != *from || letter.name.is_some() => {
                 let holds = Envelope::Holds { numbers: vec![mark.number] };
                 // A node that is gone keeps nothing.
@@ -514,12 +520,6 @@ impl Router {
     /// Whether these receipts are on their way to `node`.
     pub(super) fn gives(&self, node: &NodeId, numbers: &[u64]) -> bool {
         self.backplane.carry(node, Envelope::Settled { numbers: numbers.to_vec() }).is_ok()
-    }
-
-    /// This node stops: nobody is looked for any longer.
-    pub(super) fn give_up_waiting(&self) {
-        let given_up = self.ways.lock().give_up(chance::now());
-        self.refuse(given_up.into_iter().map(|delivery| (delivery, Undelivered::Unreachable)).collect());
     }
 
     /// Somebody may have to be looked for.

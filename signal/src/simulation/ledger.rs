@@ -75,6 +75,7 @@ pub(super) struct Hearing {
 /// A connection, as its client has it.
 #[derive(Clone, Debug)]
 struct Connected {
+    who: PeerId,
     began: Duration,
     node: NodeId,
     ended: Option<Duration>,
@@ -84,6 +85,8 @@ struct Connected {
 #[derive(Debug)]
 pub(super) struct Ledger {
     tongue: Tongue,
+    /// Whether nothing went wrong.
+    pub(super) peaceful: bool,
     said: Vec<Said>,
     /// How much each has said.
     numbers: BTreeMap<PeerId, u64>,
@@ -101,9 +104,10 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(tongue: Tongue) -> Self {
+    pub(super) fn new(tongue: Tongue, peaceful: bool) -> Self {
         Self {
             tongue,
+            peaceful,
             said: Vec::new(),
             numbers: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -144,8 +148,14 @@ impl Ledger {
         self.heard.entry((who.clone(), from.clone())).or_default().push(hearing);
     }
 
-    pub(super) fn connects(&mut self, connection: (usize, u64), node: &NodeId, at: Duration) {
-        self.connections.insert(connection, Connected { began: at, node: node.clone(), ended: None });
+    pub(super) fn connects(&mut self, connection: (usize, u64), who: &PeerId, node: &NodeId, at: Duration) {
+        let (who, node) = (who.clone(), node.clone());
+        self.connections.insert(connection, Connected { who, began: at, node, ended: None });
+    }
+
+    /// Whether a node has a connection of somebody.
+    pub(super) fn is_connected(&self, who: &PeerId) -> bool {
+        self.connections.values().any(|connection| connection.who == *who && connection.ended.is_none())
     }
 
     pub(super) fn ends(&mut self, connection: (usize, u64), at: Duration) {
@@ -209,7 +219,7 @@ impl Ledger {
             || match self.tongue {
                 Tongue::Rooms => self.died.contains_key(&said.by),
                 Tongue::Numbered => self.was_in_no_second_place(said, to),
-                Tongue::Names => self.cannot_be_told(said),
+                Tongue::Names => self.died.contains_key(&said.by) || self.cannot_be_told(said),
             }
     }
 
@@ -222,10 +232,10 @@ impl Ledger {
     fn was_in_no_second_place(&self, said: &Said, to: &PeerId) -> bool {
         let Some(died) = self.died.get(&said.by) else { return false };
         let others = self.died.iter().any(|(node, at)| *node != said.by && *at >= said.at);
-        let heard_through = self.connections.iter().filter(|(_, connection)| connection.node == said.by);
-        let came_there = heard_through
-            .filter(|((place, _), _)| self.tongue.name(*place, usize::MAX) == *to)
-            .any(|(_, connection)| connection.began >= said.at && connection.began <= *died);
+        let mut of_receiver = self.connections.values().filter(|connection| connection.who == *to);
+        let came_there = of_receiver.any(|connection| {
+            connection.node == said.by && connection.began >= said.at && connection.began <= *died
+        });
         others || came_there
     }
 
@@ -280,14 +290,15 @@ impl Ledger {
         }
     }
 
-    /// Each was told of no more than did not arrive. What a connection was sent that has ended may have arrived, and be
-    /// told of all the same.
+    /// Each was told of no more than did not arrive. But what a connection was sent that has ended may have arrived all
+    /// the same; and so may, where things went wrong, what was said before its receiver came.
     fn look_at_what_was_told(&self, faults: &mut Vec<Fault>) {
         for ((who, of), told) in &self.told {
             let has_arrived = |said: &&Said| {
                 let heard = self.heard.get(&(of.clone(), who.clone())).into_iter().flatten();
-                let mut on = heard.filter(|heard| heard.number == said.number).map(|heard| heard.connection);
-                on.any(|on| self.connections.get(&on).is_some_and(|on| on.ended.is_none()))
+                let heard = heard.filter(|heard| heard.number == said.number);
+                let mut on = heard.filter_map(|heard| self.connections.get(&heard.connection));
+                on.any(|on| on.ended.is_none() && (self.peaceful || on.began + HAND_OVER < said.at))
             };
             let said = self.said.iter().filter(|said| said.from == *who && said.to.contains(of));
             let not_arrived = said.filter(|said| !has_arrived(said)).count();

@@ -205,7 +205,8 @@ impl Stage {
                 let peer = &mut peers[place];
                 let before = peer.connections.len();
                 let mut ledger = self.ledger.lock();
-                for connection in peer.connections.iter().filter(|connection| connection.node == *node) {
+                let all = peer.connections.iter().chain(&peer.lost);
+                for connection in all.filter(|connection| connection.node == *node) {
                     ledger.ends((place, connection.number), self.world.now());
                 }
                 peer.connections.retain(|connection| connection.node != *node);
@@ -250,15 +251,22 @@ impl Stage {
             Ok(Ok(seated)) => self.clone().serve(place, attempt, &node, seated).await,
             Ok(Err(Refusal::Gone)) => self.is_refused_for_good(place),
             // Somebody else has its name; it does not wait for that to change.
-            Ok(Err(Refusal::Taken)) => {
-                self.world.note(|| format!("{} does not get the name {id}: it is taken", PEERS[place]));
-                self.peers.lock()[place].wants = false;
-            }
+            Ok(Err(Refusal::Taken)) => self.does_not_get(place, &id),
             Ok(Err(refusal)) => {
                 self.world.note(|| format!("{id} is not let in by {}: {refusal}", node.plane.me));
                 self.tries_again(place);
             }
             Err(_) => self.tries_again(place),
+        }
+    }
+
+    /// A name is taken as long as a node has a connection that has it.
+    fn does_not_get(&self, place: usize, name: &PeerId) {
+        self.world.note(|| format!("{} does not get the name {name}: it is taken", PEERS[place]));
+        self.peers.lock()[place].wants = false;
+        let mut ledger = self.ledger.lock();
+        if ledger.peaceful && !ledger.is_connected(name) {
+            ledger.fails(Rule::NoGhosts, format!("{name} has no connection, and the name is taken"));
         }
     }
 
@@ -304,7 +312,7 @@ impl Stage {
         let _ = words.send(Word::Greet);
         peer.connections.push(Connection { number: attempt, node: node.clone(), words, greeted: false });
         (peer.has_come, peer.seen) = (true, self.world.now());
-        self.ledger.lock().connects((place, attempt), node, peer.seen);
+        self.ledger.lock().connects((place, attempt), &peer.id, node, peer.seen);
         self.world.note(|| match PEERS[place] {
             name if name == peer.id.as_str() => format!("{name} is connected to {node}"),
             name => format!("{name} is connected to {node}, as {}", peer.id),

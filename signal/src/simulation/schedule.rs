@@ -111,7 +111,7 @@ impl Schedule {
             let event = if chance.random_range(0..100) < wild {
                 schedule.fault(&mut chance)
             } else {
-                schedule.ordinary(&mut chance, wild > 0)
+                schedule.ordinary(&mut chance, wild > 0 || schedule.tongue == Tongue::Names)
             };
             schedule.events.push((Duration::from_millis(at), event));
         }
@@ -127,6 +127,17 @@ impl Schedule {
             && speaking.iter().all(|(at, event)| {
                 *at > has_come && matches!(event, Event::Says { .. } | Event::TakesLeave { .. })
             })
+    }
+
+    /// Whether nobody and nothing fails in it: peers come, speak and hang up.
+    pub(super) fn is_peaceful(&self) -> bool {
+        let is_ordinary = |event: &Event| {
+            matches!(
+                event,
+                Event::Says { .. } | Event::TakesLeave { .. } | Event::Comes { .. } | Event::Drops { .. }
+            )
+        };
+        self.events.iter().all(|(_, event)| is_ordinary(event))
     }
 
     fn ordinary(&self, chance: &mut SmallRng, moves: bool) -> Event {

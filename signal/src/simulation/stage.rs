@@ -136,7 +136,7 @@ impl Stage {
             world: World::new(schedule.seed, told),
             tongue,
             crowd,
-            ledger: Mutex::new(Ledger::new(tongue)),
+            ledger: Mutex::new(Ledger::new(tongue, schedule.is_peaceful())),
             peers: Mutex::new(peers.collect()),
             wiped: Mutex::default(),
             nodes: Mutex::new(vec![None; schedule.nodes]),
@@ -316,11 +316,16 @@ impl Stage {
             }
             sleep(Duration::from_millis(50)).await;
         }
-        router.give_up_what_is_held();
+        router.give_up_what_is_held().await;
+        let is_last = self.living().is_empty();
         let resigned = plane.close().await;
+        if is_last || resigned.is_err() {
+            // What it could not say, or leave to anybody, is lost with it.
+            self.ledger.lock().dies(&plane.me, self.world.now());
+        }
         self.world.note(|| match resigned {
             Ok(()) => format!("node {} has stopped", plane.me),
-            Err(_) => format!("node {} has stopped, and could not say so", plane.me),
+            Err(_) => format!("node {} has stopped, and could not say everything", plane.me),
         });
         stop.cancel();
         plane.dies();

@@ -1,0 +1,73 @@
+//! A node that stops: what it still holds goes to another one.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::timeout;
+
+use super::Router;
+use super::entrance::{Ask, SILENCE_DEADLINE};
+use crate::backplane::{Delivery, Envelope};
+use crate::chance;
+use crate::hub::mailbox::Letter;
+use crate::message::{NodeId, PeerId, RoomId};
+
+impl Router {
+    /// The node stops. What it still holds for its peers, and what waits here for others, goes to another node, which
+    /// looks for whoever has them then. Letters of which living nodes have copies go from there when this node is gone.
+    /// Where there is no other node, their senders are told.
+    pub async fn give_up_what_is_held(&self) {
+        let others = self.backplane.others().await.ok();
+        let heir = self.heir(others.as_deref().unwrap_or_default()).await;
+        self.has_given_up.store(true, Ordering::Relaxed);
+        let is_gone = |node: &NodeId| others.as_ref().is_some_and(|others| !others.contains(node));
+        let only_here = |letter: &Letter| letter.mark.as_ref().is_none_or(|mark| is_gone(&mark.node));
+        let held: Vec<_> = {
+            let mut hub = self.hub.lock();
+            let sessions = hub.sessions_mut();
+            sessions
+                .map(|(room, peer, session)| (room.clone(), peer.clone(), session.give_up_what_waits()))
+                .collect()
+        };
+        for (room, peer, mut letters) in held {
+            letters.retain(only_here);
+            self.bequeath(heir.as_ref(), &room, &peer, letters);
+        }
+        let waiting = self.ways.lock().give_up(chance::now());
+        for Delivery { room, to, letter, .. } in waiting {
+            self.bequeath(heir.as_ref(), &room, &to, vec![letter]);
+        }
+        self.give_receipts();
+    }
+
+    /// The other node that is the first to answer a question: it is alive.
+    async fn heir(&self, others: &[NodeId]) -> Option<NodeId> {
+        let ask = |node: &NodeId| {
+            let node = node.clone();
+            async move {
+                let (ask, mut answers) = Ask::open(self, 1);
+                let (room, peers) = (RoomId::new(""), Vec::new());
+                self.backplane.carry(&node, Envelope::AskSilence { ask: ask.number, room, peers }).ok()?;
+                answers.recv().await.map(|_| node)
+            }
+        };
+        let asked: FuturesUnordered<_> = others.iter().map(ask).collect();
+        let answered = asked.filter_map(std::future::ready);
+        timeout(SILENCE_DEADLINE, std::pin::pin!(answered).next()).await.ok().flatten()
+    }
+
+    fn bequeath(&self, heir: Option<&NodeId>, room: &RoomId, peer: &PeerId, mut letters: Vec<Letter>) {
+        if letters.is_empty() {
+            return;
+        }
+        // Whoever kept a copy is gone, or is this node.
+        letters.iter_mut().for_each(|letter| letter.mark = None);
+        let is_taken = heir.is_some_and(|heir| {
+            let (room, peer, held) = (room.clone(), peer.clone(), letters.clone());
+            self.backplane.carry(heir, Envelope::HandOver { room, peer, held, last: false }).is_ok()
+        });
+        if !is_taken {
+            self.tell_never_arrived(room, peer, letters);
+        }
+    }
+}
