@@ -16,6 +16,7 @@ mod schedule;
 mod shrink;
 mod socket;
 mod stage;
+mod stories;
 mod tongue;
 mod world;
 

@@ -213,6 +213,24 @@ fn what_a_dead_node_had_is_put_into_a_mailbox_here_if_its_peer_was_taken_over() 
 }
 
 #[test]
+fn what_comes_back_goes_before_what_waits_for_it() {
+    let mut scene = Scene::new();
+    scene.says("one", "b");
+    scene.says("two", "b");
+    // Bob comes to this node.
+    scene.ways.wait(for_bob("three"), scene.now, scene.now).unwrap();
+    assert!(scene.ways.has_older(&room(), &peer("bob"), 2), "the first is still on b");
+    assert!(scene.ways.take_home(2, scene.now).is_some());
+    scene.ways.wait_again(vec![for_bob("two")], scene.now);
+    assert!(!scene.ways.has_older(&room(), &peer("bob"), 1));
+    assert!(scene.ways.take_home(1, scene.now).is_some());
+    assert!(scene.ways.take_home(1, scene.now).is_none(), "once");
+    scene.ways.wait_again(vec![for_bob("one")], scene.now);
+    assert_eq!(scene.finds(Found::Here), (["one", "two", "three"].map(String::from).into(), vec![]));
+    scene.is_over();
+}
+
+#[test]
 fn while_a_peer_moves_newer_letters_wait_for_older_ones() {
     let mut scene = Scene::new();
     scene.says("one", "b");

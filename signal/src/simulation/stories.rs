@@ -1,0 +1,112 @@
+//! Schedules that nobody has to find again.
+
+use std::time::Duration;
+
+use super::schedule::{Event, Schedule};
+use super::stage::play;
+use super::tongue::Tongue;
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
+
+/// A schedule of alice, bob and two nodes; times in milliseconds.
+fn schedule(tongue: Tongue, events: &[(u64, Event)]) -> Schedule {
+    let events = events.iter().map(|(at, event)| (Duration::from_millis(*at), event.clone()));
+    Schedule { seed: 0, tongue, nodes: 2, peers: 2, events: events.collect() }
+}
+
+/// Plays it: what happened, where nothing may go wrong.
+fn told(schedule: &Schedule) -> Vec<String> {
+    let outcome = play(schedule, true);
+    assert_eq!(outcome.faults, []);
+    outcome.story.into_iter().map(|(_, what)| what).collect()
+}
+
+fn comes(peer: usize, node: usize) -> Event {
+    Event::Comes { peer, node }
+}
+
+fn speaks(peer: usize, to: usize) -> Event {
+    Event::Says { peer, to: Some(to) }
+}
+
+fn restarts(node: usize) -> Event {
+    Event::Restarts { node, after: Duration::from_secs(1) }
+}
+
+fn position(story: &[String], what: &str) -> usize {
+    story.iter().position(|line| line == what).unwrap_or_else(|| panic!("{what}: not in {story:#?}"))
+}
+
+#[test]
+fn what_a_stopping_node_holds_for_one_who_is_away_is_left_to_another() {
+    let story = told(&schedule(
+        Tongue::Rooms,
+        &[
+            (0, comes(ALICE, LEFT)),
+            (100, comes(BOB, LEFT)),
+            (1_000, Event::Drops { peer: BOB }),
+            (2_000, speaks(ALICE, BOB)),
+            (3_000, Event::Drops { peer: ALICE }),
+            (4_000, restarts(LEFT)),
+            (18_000, comes(BOB, RIGHT)),
+        ],
+    ));
+    assert!(position(&story, "node a.1 has stopped") < position(&story, "bob hears #1 of alice"));
+}
+
+#[test]
+fn what_waits_for_a_name_outlives_the_node_on_which_it_was_said() {
+    let story = told(&schedule(
+        Tongue::Names,
+        &[
+            (0, comes(ALICE, LEFT)),
+            // By then its heartbeats have told each node of the other one.
+            (3_000, speaks(ALICE, BOB)),
+            (3_100, restarts(LEFT)),
+            (6_000, comes(BOB, RIGHT)),
+        ],
+    ));
+    position(&story, "bob hears #1 of alice");
+}
+
+#[test]
+fn one_who_comes_a_moment_later_hears_in_order_what_was_said_to_its_name() {
+    let story = told(&schedule(
+        Tongue::Names,
+        &[
+            (0, comes(ALICE, LEFT)),
+            (1_000, speaks(ALICE, BOB)),
+            (1_001, speaks(ALICE, BOB)),
+            (4_000, comes(BOB, RIGHT)),
+        ],
+    ));
+    assert!(position(&story, "bob hears #1 of alice") < position(&story, "bob hears #2 of alice"));
+}
+
+#[test]
+fn of_a_name_that_nobody_gets_in_time_the_sender_is_told_once() {
+    let story = told(&schedule(
+        Tongue::Names,
+        &[
+            (0, comes(ALICE, LEFT)),
+            (1_000, speaks(ALICE, BOB)),
+            (1_001, speaks(ALICE, BOB)),
+            (10_000, comes(BOB, RIGHT)),
+        ],
+    ));
+    let expired = story.iter().filter(|line| *line == "alice is told that something did not reach bob");
+    assert_eq!(expired.count(), 1, "{story:#?}");
+}
+
+#[test]
+fn a_name_is_free_for_another_as_soon_as_its_connection_ends() {
+    let mut schedule = schedule(
+        Tongue::Names,
+        &[(0, comes(ALICE, LEFT)), (1_000, Event::Drops { peer: ALICE }), (1_050, comes(2, RIGHT))],
+    );
+    schedule.peers = 3;
+    position(&told(&schedule), "carol is connected to b.2, as alice");
+}
