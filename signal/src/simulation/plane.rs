@@ -740,6 +740,7 @@ mod tests {
     use super::super::ledger::Rule;
     use super::super::schedule::{Event, Schedule};
     use super::super::stage::play;
+    use super::super::tongue::Tongue;
     use super::*;
 
     /// Others have long given it up, and it has heard nothing of what they have to say to it.
@@ -753,7 +754,7 @@ mod tests {
                 (1_000 + before, Event::IsCutOff { node: 0, lasts: Duration::from_secs(150) }),
             ];
             let events = events.map(|(at, event)| (Duration::from_millis(at), event)).into();
-            let played = play(&Schedule { seed: before, nodes: 2, peers: 2, events }, true);
+            let played = play(&Schedule { seed: before, tongue: Tongue::Rooms, nodes: 2, peers: 2, events }, true);
             let heard = played.story.iter().filter(|(_, what)| what == "bob hears #1 of alice");
             assert_eq!(heard.count(), 1, "cut off {before} ms later");
             let left = played.faults.iter().find(|fault| fault.rule == Rule::NothingLeftBehind);
