@@ -15,8 +15,9 @@ use crate::message::{NodeId, PeerId, RoomId};
 impl Router {
     /// The node stops. What it still holds for its peers, and what waits here for others, goes to another node, which
     /// looks for whoever has them then. Letters of which living nodes have copies go from there when this node is gone.
-    /// Where there is no other node, their senders are told.
-    pub async fn give_up_what_is_held(&self) {
+    /// Where no other node answers, their senders are told, as far as they can be; `false` if that was so.
+    pub async fn give_up_what_is_held(&self) -> bool {
+        let mut all_left = true;
         let others = self.backplane.others().await.ok();
         let heir = self.heir(others.as_deref().unwrap_or_default()).await;
         self.has_given_up.store(true, Ordering::Relaxed);
@@ -31,13 +32,14 @@ impl Router {
         };
         for (room, peer, mut letters) in held {
             letters.retain(only_here);
-            self.bequeath(heir.as_ref(), &room, &peer, letters);
+            all_left &= self.bequeath(heir.as_ref(), &room, &peer, letters);
         }
         let waiting = self.ways.lock().give_up(chance::now());
         for Delivery { room, to, letter, .. } in waiting {
-            self.bequeath(heir.as_ref(), &room, &to, vec![letter]);
+            all_left &= self.bequeath(heir.as_ref(), &room, &to, vec![letter]);
         }
         self.give_receipts();
+        all_left
     }
 
     /// The other node that is the first to answer a question: it is alive.
@@ -56,9 +58,15 @@ impl Router {
         timeout(SILENCE_DEADLINE, std::pin::pin!(answered).next()).await.ok().flatten()
     }
 
-    fn bequeath(&self, heir: Option<&NodeId>, room: &RoomId, peer: &PeerId, mut letters: Vec<Letter>) {
+    fn bequeath(
+        &self,
+        heir: Option<&NodeId>,
+        room: &RoomId,
+        peer: &PeerId,
+        mut letters: Vec<Letter>,
+    ) -> bool {
         if letters.is_empty() {
-            return;
+            return true;
         }
         // Whoever kept a copy is gone, or is this node.
         letters.iter_mut().for_each(|letter| letter.mark = None);
@@ -69,5 +77,6 @@ impl Router {
         if !is_taken {
             self.tell_never_arrived(room, peer, letters);
         }
+        is_taken
     }
 }

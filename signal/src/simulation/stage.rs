@@ -316,10 +316,9 @@ impl Stage {
             }
             sleep(Duration::from_millis(50)).await;
         }
-        router.give_up_what_is_held().await;
-        let is_last = self.living().is_empty();
+        let all_left = router.give_up_what_is_held().await;
         let resigned = plane.close().await;
-        if is_last || resigned.is_err() {
+        if !all_left || resigned.is_err() {
             // What it could not say, or leave to anybody, is lost with it.
             self.ledger.lock().dies(&plane.me, self.world.now());
         }
