@@ -81,6 +81,9 @@ struct Connected {
     ended: Option<Duration>,
 }
 
+/// Of which message somebody was told, if it was named, and when.
+type Telling = (Option<u64>, Duration);
+
 /// The whole account.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -93,13 +96,15 @@ pub(super) struct Ledger {
     /// By receiver and sender.
     heard: BTreeMap<(PeerId, PeerId), Vec<Hearing>>,
     /// By who was told of whom: of which message, if it was named, and when.
-    told: BTreeMap<(PeerId, PeerId), Vec<(Option<u64>, Duration)>>,
+    told: BTreeMap<(PeerId, PeerId), Vec<Telling>>,
     /// By client and number.
     connections: BTreeMap<(usize, u64), Connected>,
     /// When somebody left on purpose.
     left: BTreeMap<PeerId, Duration>,
     /// When nodes died.
     died: BTreeMap<NodeId, Duration>,
+    /// Those that were told to stop, and keep no copies any more.
+    stopped: BTreeSet<NodeId>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -115,6 +120,7 @@ impl Ledger {
             connections: BTreeMap::new(),
             left: BTreeMap::new(),
             died: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             faults: Vec::new(),
         }
     }
@@ -181,6 +187,10 @@ impl Ledger {
         self.died.insert(node.clone(), at);
     }
 
+    pub(super) fn stops(&mut self, node: &NodeId) {
+        self.stopped.insert(node.clone());
+    }
+
     pub(super) fn fails(&mut self, rule: Rule, what: String) {
         self.faults.push(Fault { rule, what });
     }
@@ -216,11 +226,17 @@ impl Ledger {
             // Who leaves does not miss what was just being written to it.
             || self.left.get(to).is_some_and(|at| *at >= said.at)
             || hopeless.contains(&said.from)
+            || self.was_left_to_one_that_died(said)
             || match self.tongue {
                 Tongue::Rooms => self.died.contains_key(&said.by),
                 Tongue::Numbered => self.was_in_no_second_place(said, to),
                 Tongue::Names => self.died.contains_key(&said.by) || self.cannot_be_told(said),
             }
+    }
+
+    /// Its sender's node has stopped, and whoever had the message then may be one that died.
+    fn was_left_to_one_that_died(&self, said: &Said) -> bool {
+        self.stopped.contains(&said.by) && self.died.values().any(|at| *at >= said.at)
     }
 
     fn was_told(&self, said: &Said, to: &PeerId) -> bool {

@@ -198,10 +198,10 @@ impl Stage {
                 Err(Refusal::Taken) if is_held => {}
                 Ok(_) if !is_held => {}
                 Ok(_) => {
-                    ledger.fails(Rule::OneSeat, format!("{name} is connected, and a stranger gets the name"))
+                    ledger.fails(Rule::OneSeat, format!("{name} is connected, and a stranger gets the name"));
                 }
                 Err(why) => {
-                    ledger.fails(Rule::NoGhosts, format!("a stranger does not get the name {name}: {why}"))
+                    ledger.fails(Rule::NoGhosts, format!("a stranger does not get the name {name}: {why}"));
                 }
             }
         }
@@ -318,6 +318,7 @@ impl Stage {
         }
         let all_left = router.give_up_what_is_held().await;
         let resigned = plane.close().await;
+        self.ledger.lock().stops(&plane.me);
         if !all_left || resigned.is_err() {
             // What it could not say, or leave to anybody, is lost with it.
             self.ledger.lock().dies(&plane.me, self.world.now());
