@@ -54,7 +54,9 @@ class Peer {
 
   /** The frames of one `way` ("in", "out") with this title, oldest first. */
   frames(way, title) {
-    return this.part.locator(`[data-way="${way}"]`).filter({ has: this.part.page().locator('.title', { hasText: new RegExp(`^${title}$`) }) });
+    return this.part
+      .locator(`[data-way="${way}"]`)
+      .filter({ has: this.part.page().locator('.title', { hasText: new RegExp(`^${title}$`) }) });
   }
 
   /** Waits for a frame from the node with this title that fits, and returns it. */
@@ -86,7 +88,7 @@ scene('a whole exchange in camus: who is here, an offer and its answer, coming b
   assert.ok(!(await a.ready()).includes('offer'), 'there is nobody to whom an offer could go');
   await b.connects();
 
-  await a.says('ping', (ping) => ({ ...ping, data: [1.50, 'two'] }));
+  await a.says('ping', (ping) => ({ ...ping, data: [1.5, 'two'] }));
   const { receiver: id, data } = await a.hears('pong');
   assert.deepEqual(data, [1.5, 'two']);
   await a.says('get-room-info');
@@ -141,9 +143,14 @@ scene('the same with switchboard.v1: what became of each message', async (house)
 });
 
 scene('a whole exchange in peerjs: names, an offer and its answer, a name taken over', async (house) => {
-  const node = await house.node('a', { env: { SIGNAL__PEERJS__PATH: '/call/', SIGNAL__PEERJS__KEY: 'garden', SIGNAL__PEERJS__EXPIRE_TIMEOUT: '1s' } });
+  const node = await house.node('a', {
+    env: { SIGNAL__PEERJS__PATH: '/call/', SIGNAL__PEERJS__KEY: 'garden', SIGNAL__PEERJS__EXPIRE_TIMEOUT: '1s' },
+  });
   const { visitor, a, b } = await visits(house, node, '#peerjs');
-  for (const [peer, name] of [[a, 'ada'], [b, 'bob']]) {
+  for (const [peer, name] of [
+    [a, 'ada'],
+    [b, 'bob'],
+  ]) {
     await peer.fills('Name', name);
     await peer.connects();
     await peer.hears('OPEN');
@@ -209,7 +216,10 @@ scene('a whole exchange in share: a room, somebody who asks, and their screen', 
 scene('a whole exchange in direct: two names of one browser, and messages to a name', async (house) => {
   const node = await house.node('a');
   const { a, b } = await visits(house, node, '#direct');
-  for (const [peer, name] of [[a, 'ada'], [b, 'bob']]) {
+  for (const [peer, name] of [
+    [a, 'ada'],
+    [b, 'bob'],
+  ]) {
     await peer.fills('Name', name);
     await peer.triesToConnect();
   }
@@ -262,7 +272,10 @@ scene('only what the node speaks is offered, and links from elsewhere lead to it
   const names = new Set(spoken.map(({ name }) => name));
   assert.equal(await choice.locator('option').count(), names.size + 1, 'camus twice, and each other once');
   assert.equal(await choice.inputValue(), 'camus with switchboard.v1');
-  assert.match(await a.part.locator('.shell').textContent(), /^TOKEN=\$\(curl .* \| jq -r \.token\)\nwebsocat --protocol switchboard\.v1 "ws:.*\?token=\$TOKEN"$/);
+  assert.match(
+    await a.part.locator('.shell').textContent(),
+    /^TOKEN=\$\(curl .* \| jq -r \.token\)\nwebsocat --protocol switchboard\.v1 "ws:.*\?token=\$TOKEN"$/,
+  );
 
   await a.connects();
   await choice.selectOption('peerjs');
@@ -289,7 +302,10 @@ for (const { title, fields, messages } of protocols) {
 }
 
 test('JSON is indented, and each number and string stays as it was written', () => {
-  assert.equal(indented('{"a":[1.0,12345678901234567890,{}],"b":"x, {y}: \\"z\\"","c":[]}'), '{\n  "a": [\n    1.0,\n    12345678901234567890,\n    {}\n  ],\n  "b": "x, {y}: \\"z\\"",\n  "c": []\n}');
+  assert.equal(
+    indented('{"a":[1.0,12345678901234567890,{}],"b":"x, {y}: \\"z\\"","c":[]}'),
+    '{\n  "a": [\n    1.0,\n    12345678901234567890,\n    {}\n  ],\n  "b": "x, {y}: \\"z\\"",\n  "c": []\n}',
+  );
   assert.equal(indented('no {JSON'), 'no {JSON');
   assert.equal(indented('7'), '7');
 });

@@ -3,7 +3,9 @@
 // What only a browser says of a close, and no close frame does (RFC 6455, 7.4.1).
 const UNSAID = {
   1005: "the close frame had no code",
-  1006: "no close frame: the line was lost, or the node did not open a WebSocket. A page is not told why; the lines for a shell show it",
+  1006:
+    "no close frame: the line was lost, or the node did not open a WebSocket. " +
+    "A page is not told why; the lines for a shell show it",
 };
 
 const size = (text) => new TextEncoder().encode(text).length;
