@@ -10,7 +10,8 @@ export const camus = {
   name: "camus",
   title: "camus",
   about:
-    "Rooms, a roster, and messages to one or to all. A client gets an id and a token by HTTP and brings the token along. Whoever closes and connects again is the same client, and gets what was held meanwhile.",
+    "Rooms, a roster, and messages to one or to all. A client gets an id and a token by HTTP and brings the token " +
+    "along. Whoever closes and connects again is the same client, and gets what was held meanwhile.",
   shared: [{ name: "room", label: "Room", value: () => "try" }],
   fields: [username],
   keeps: ["token"],
@@ -104,7 +105,8 @@ export const v1 = {
   ...camus,
   title: "camus with switchboard.v1",
   about:
-    "The same with a subprotocol: the node says what became of each message that has an id, and nothing is heard twice. Say a message again with the same id: it does nothing but be accepted once more.",
+    "The same with a subprotocol: the node says what became of each message that has an id, and nothing is heard " +
+    "twice. Say a message again with the same id: it does nothing but be accepted once more.",
   subprotocol: "switchboard.v1",
   hears: { ...camus.hears, session: ({ data, receiver }) => ({ token: data.token, id: receiver }) },
   messages: camus.messages.map((message) => ({

@@ -7,7 +7,9 @@ export const direct = {
   name: "direct",
   title: "direct",
   about:
-    "Registered names; a message names the one that it is for. A cookie proves the name, and a browser has one jar: the two peers register and connect one after the other here, as the cookie is read only when the socket is opened.",
+    "Registered names; a message names the one that it is for. A cookie proves the name, and a browser has one " +
+    "jar: the two peers register and connect one after the other here, as the cookie is read only when the socket " +
+    "is opened.",
   shared: [],
   fields: [{ name: "username", label: "Name", value: unique }],
   requests: [

@@ -10,7 +10,8 @@ export const peerjs = {
   name: "peerjs",
   title: "peerjs",
   about:
-    "Names, and messages from one name to another, as the PeerJS client speaks it. The token is a secret of the client's own: with the same one it takes its name over from an older connection.",
+    "Names, and messages from one name to another, as the PeerJS client speaks it. The token is a secret of the " +
+    "client's own: with the same one it takes its name over from an older connection.",
   shared: [],
   fields: [
     { name: "id", label: "Name", value: unique },

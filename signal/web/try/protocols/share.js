@@ -12,7 +12,8 @@ export const share = {
   name: "share",
   title: "share",
   about:
-    "A host opens a room, and users ask it to let them share their screen. What a user says goes to the host; what the host says names its user.",
+    "A host opens a room, and users ask it to let them share their screen. What a user says goes to the host; " +
+    "what the host says names its user.",
   shared: [],
   fields: [username],
   socket: ({ path }) => path,

@@ -9,7 +9,8 @@ export const yWebrtc = {
   name: "y-webrtc",
   title: "y-webrtc",
   about:
-    "Topics: what is published in one goes to all who are subscribed to it, the publisher too. One socket may be subscribed to many.",
+    "Topics: what is published in one goes to all who are subscribed to it, the publisher too. One socket may be " +
+    "subscribed to many.",
   shared: [{ name: "topic", label: "Topic", value: () => "try" }],
   fields: [{ name: "peer", label: "Peer id", value: unique }],
   socket: ({ path }) => path,
