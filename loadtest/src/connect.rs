@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
 
-use crate::plan::{Plan, Trust};
+use crate::plan::Trust;
 
 /// A connection, with TLS or without.
 pub type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -137,21 +137,28 @@ pub struct Doors {
 /// What a request was answered with.
 #[derive(Debug)]
 pub struct Reply {
-    /// The status; never an error.
+    /// The status.
     pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
 }
 
 impl Doors {
-    /// Finds the nodes of `plan`.
-    pub async fn find(plan: &Plan) -> Result<Self, BadTarget> {
+    /// Finds the nodes at `urls`. Peers come to them from `sources` addresses, and wait for `patience` for an answer.
+    pub async fn find(
+        urls: &[String],
+        trust: &Trust,
+        sources: u8,
+        patience: Duration,
+    ) -> Result<Self, BadTarget> {
         let mut targets = Vec::new();
-        for url in &plan.urls {
+        for url in urls {
             targets.push(Target::find(url).await?);
         }
-        let tls = TlsConnector::from(Arc::new(trusting(&plan.trust)?));
-        Ok(Self { targets, sources: plan.sources, tls, patience: plan.joins.handshake_timeout })
+        let tls = TlsConnector::from(Arc::new(trusting(trust)?));
+        Ok(Self { targets, sources, tls, patience })
     }
 
     /// The door of the node `at` for `peer`.
@@ -175,28 +182,39 @@ pub struct Door<'a> {
 impl Door<'_> {
     /// Sends a request with JSON, or nothing, in it. An answer that is an error is one here.
     pub async fn post(&self, path: &str, json: Option<String>) -> Result<Reply, NotIn> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let reply = self.ask(Method::POST, path, headers, json.unwrap_or_default().into()).await?;
+        if reply.status.is_success() {
+            Ok(reply)
+        } else {
+            Err(refused(reply.status, &reply.headers, &reply.body))
+        }
+    }
+
+    /// Sends a request; the answer is whatever it is.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Reply, NotIn> {
         self.in_time(async {
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(self.wire().await?))
                     .await
                     .map_err(broken)?;
-            let request = Request::builder()
-                .method(Method::POST)
-                .uri(format!("{}{path}", self.target.prefix))
-                .header(HOST, &self.target.authority)
-                .header("connection", "close")
-                .header(CONTENT_TYPE, "application/json")
-                .body(Full::<Bytes>::from(json.unwrap_or_default()))
-                .map_err(broken)?;
+            let uri = format!("{}{path}", self.target.prefix);
+            let mut request =
+                Request::builder().method(method).uri(uri).body(Full::new(body)).map_err(broken)?;
+            *request.headers_mut() = headers;
+            request.headers_mut().insert(HOST, self.target.authority.parse().map_err(broken)?);
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             let exchange = async {
                 let answer = sender.send_request(request).await.map_err(broken)?;
                 let (head, body) = answer.into_parts();
                 let body = body.collect().await.map_err(broken)?.to_bytes();
-                if head.status.is_success() {
-                    Ok(Reply { status: head.status, body })
-                } else {
-                    Err(refused(head.status, &head.headers, &body))
-                }
+                Ok(Reply { status: head.status, headers: head.headers, body })
             };
             let (reply, _) = tokio::join!(exchange, connection);
             reply
@@ -205,10 +223,11 @@ impl Door<'_> {
     }
 
     /// Opens a WebSocket; also the name of the node that it leads to.
-    pub async fn websocket(&self, path: &str) -> Result<(Socket, String), NotIn> {
+    pub async fn websocket(&self, path: &str, headers: HeaderMap) -> Result<(Socket, String), NotIn> {
         self.in_time(async {
             let url = format!("ws://{}{}{path}", self.target.authority, self.target.prefix);
-            let request = url.into_client_request().map_err(broken)?;
+            let mut request = url.into_client_request().map_err(broken)?;
+            request.headers_mut().extend(headers);
             let config = WebSocketConfig::default().read_buffer_size(BUFFER).write_buffer_size(BUFFER);
             let opened = client_async_with_config(request, self.wire().await?, Some(config)).await;
             let (socket, answer) = opened.map_err(not_upgraded)?;

@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use hyper::HeaderMap;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -155,7 +156,7 @@ impl Peer {
             None => floor.dialect.knock(&self.who, door).await?,
         };
         let pass = self.pass.insert(pass).clone();
-        let (mut socket, node) = door.websocket(&pass.path).await?;
+        let (mut socket, node) = door.websocket(&pass.path, HeaderMap::new()).await?;
         floor.seat(self.who.peer, &pass.address, node);
         let patience = floor.plan.joins.handshake_timeout;
         let seated = timeout(patience, self.greet(&mut socket)).await.unwrap_or(Err(NotIn::Late(patience)));

@@ -100,7 +100,7 @@ async fn run(
     notes: mpsc::UnboundedSender<Note>,
 ) -> Result<Done, CannotRun> {
     let dialect = dialect::named(&plan.dialect).ok_or_else(|| CannotRun::Dialect(plan.dialect.clone()))?;
-    let doors = Doors::find(&plan).await?;
+    let doors = Doors::find(&plan.urls, &plan.trust, plan.sources, plan.joins.handshake_timeout).await?;
     let floor = Rc::new(Floor::new(plan, dialect, doors));
     let seconds = spawn_local(tell_each_second(floor.clone(), notes.clone()));
     let mut peers = let_in(&floor).await?;
