@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::conform::Audition;
 use crate::crew::WORKER;
 use crate::dialect;
 use crate::machine;
@@ -67,6 +68,32 @@ A node's own limits, and settings to raise for a test that needs more:
   limits.rooms_per_minute                                rooms of more than 100 that one address may make: 60
   limits.connections, and the descriptors of its process";
 
+const CONFORM_EXAMPLES: &str = "\
+Examples:
+  A node, with peers of the PeerJS protocol:
+      loadtest conform --dialect peerjs
+
+  Two nodes, with those who talk apart, and a setting that some scenes need:
+      loadtest conform --dialect peerjs --url http://127.0.0.1:8081 --url http://127.0.0.1:8082 \\
+          --with peerjs.discovery=true
+
+  The original server, and what of it we do otherwise, with the reasons:
+      npx peer --port 9000
+      loadtest conform --dialect peerjs --original --url http://127.0.0.1:9000
+
+What is told of each scene:
+  ✓  all is as it should be
+  ≠  the original does otherwise, as is written in the scene; and why we do not
+  ✗  the first thing that is not as it should be, and what came in its place
+  –  not played, as it needs a setting (--with)
+
+Exit code:
+  0  all that was played is as it should be
+  1  something is not, or nothing was played
+  2  it could not be tried
+
+The scenes are in loadtest/conform, a file for each protocol.";
+
 /// Thousands of simulated peers with a ledger of every message, and pictures of the latencies.
 ///
 /// Without the name of a scenario, `calls` is run.
@@ -91,25 +118,44 @@ enum Scenario {
     Room(Room),
     /// Calls, while peers go away and come back.
     Churn(Churning),
+    /// Whether a server speaks a protocol: who says what, who must hear what, and who must not, scene by scene.
+    #[command(after_help = CONFORM_EXAMPLES)]
+    Conform(Conform),
     /// One of several processes.
     #[command(name = WORKER, hide = true)]
     Worker,
 }
 
 #[derive(Args, Debug)]
-struct Common {
-    /// Where a node is; several times for several: the members of each room are spread over them.
+struct Where {
+    /// Where a node is; several times for several: those who talk are spread over them.
     #[arg(long, default_value = "http://127.0.0.1:8080", help_heading = "Where")]
     url: Vec<String>,
-    /// The protocol: camus, or echo for a server that sends everything back.
-    #[arg(long, default_value = "camus", help_heading = "Where")]
-    dialect: String,
     /// Believe certificates that the authority in this PEM file has signed.
     #[arg(long, value_name = "FILE", help_heading = "Where")]
     ca: Option<PathBuf>,
     /// Believe every certificate.
     #[arg(long, conflicts_with = "ca", help_heading = "Where")]
     insecure: bool,
+}
+
+impl Where {
+    fn trust(&self) -> Trust {
+        match (self.insecure, &self.ca) {
+            (true, _) => Trust::Anybody,
+            (false, Some(file)) => Trust::File(file.clone()),
+            (false, None) => Trust::Web,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+struct Common {
+    #[command(flatten)]
+    place: Where,
+    /// The protocol: camus, or echo for a server that sends everything back.
+    #[arg(long, default_value = "camus", help_heading = "Where")]
+    dialect: String,
     /// Processes to run in; as many as their descriptors require, if not said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "How")]
     processes: Option<u32>,
@@ -231,6 +277,41 @@ struct Churning {
     common: Common,
 }
 
+#[derive(Args, Debug)]
+struct Conform {
+    #[command(flatten)]
+    place: Where,
+    /// The protocol: camus, peerjs, share, direct, mesh or y-webrtc.
+    #[arg(long, default_value = "camus", help_heading = "Where")]
+    dialect: String,
+    /// The server is the protocol's original: what it is known to do otherwise is expected, and listed with our reason.
+    #[arg(long)]
+    original: bool,
+    /// A setting that the server has; several times for several. Scenes that need one are not played without it.
+    #[arg(long, value_name = "SETTING=VALUE")]
+    with: Vec<String>,
+    /// Play only scenes with this in their names.
+    #[arg(long, value_name = "PART OF A NAME")]
+    scene: Option<String>,
+    /// How long to wait for anything.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    patience: Duration,
+}
+
+impl Conform {
+    fn audition(self) -> Audition {
+        Audition {
+            trust: self.place.trust(),
+            urls: self.place.url,
+            dialect: self.dialect,
+            patience: self.patience,
+            is_original: self.original,
+            with: self.with,
+            scene: self.scene,
+        }
+    }
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "a number is needed".to_owned())?;
     if number.is_finite() && (0.001..=10_000_000.0).contains(&number) {
@@ -247,6 +328,8 @@ pub enum Task {
     Work,
     /// Run a scenario.
     Run(Box<Run>),
+    /// Play the scenes of a protocol.
+    Conform(Audition),
 }
 
 /// A scenario, ready to be run.
@@ -277,6 +360,7 @@ impl Cli {
     pub fn task(self) -> Result<Task, String> {
         let run = match self.scenario.unwrap_or(Scenario::Calls(self.calls)) {
             Scenario::Worker => return Ok(Task::Work),
+            Scenario::Conform(conform) => return Ok(Task::Conform(conform.audition())),
             Scenario::Calls(calls) => calls.run()?,
             Scenario::Idle(idle) => idle.run()?,
             Scenario::Storm(storm) => storm.run()?,
@@ -317,15 +401,11 @@ impl Common {
         let most = u32::try_from(machine::connections_per_process()).unwrap_or(u32::MAX);
         let processes = self.processes.unwrap_or_else(|| crowd.peers.div_ceil(most).max(1));
         let sources = crowd.peers.div_ceil(PER_SOURCE).clamp(1, MOST_SOURCES);
-        let trust = match (self.insecure, self.ca) {
-            (true, _) => Trust::Anybody,
-            (false, Some(file)) => Trust::File(file),
-            (false, None) => Trust::Web,
-        };
+        let trust = self.place.trust();
         let plan = Plan {
             run: rand::random(),
             dialect: self.dialect,
-            urls: self.url,
+            urls: self.place.url,
             trust,
             sources: self.sources.unwrap_or(u8::try_from(sources).unwrap_or(u8::MAX)),
             peers: crowd.peers,
@@ -460,7 +540,7 @@ mod tests {
         let cli = Cli::try_parse_from(std::iter::once("loadtest").chain(line.split_whitespace()));
         match cli.map_err(|why| why.to_string())?.task()? {
             Task::Run(run) => Ok(*run),
-            Task::Work => Err("a worker".into()),
+            Task::Work | Task::Conform(_) => Err("no scenario".into()),
         }
     }
 

@@ -16,6 +16,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod conform;
 pub mod connect;
 pub mod crew;
 pub mod dialect;
