@@ -178,11 +178,11 @@ impl Review {
             (Outcome::NotPlayed(need), _) => {
                 writeln!(f, "  – {name}\n      not played: it needs --with {need}")
             }
-            (Outcome::Bad(Fault { line, came }), _) => writeln!(
-                f,
-                "  ✗ {name}\n      the contract   {}\n      expected       {line}\n      came           {came}",
-                scene.holds
-            ),
+            (Outcome::Bad(Fault { line, came, besides }), _) => {
+                writeln!(f, "  ✗ {name}\n      the contract   {}", scene.holds)?;
+                writeln!(f, "      expected       {line}\n      came           {came}")?;
+                besides.iter().try_for_each(|heard| writeln!(f, "      besides        {heard}"))
+            }
         }
     }
 }

@@ -181,8 +181,15 @@ impl<'a> Actor<'a> {
     }
 
     /// What it has heard and nobody has looked at.
-    pub(super) fn unheard(&self) -> Option<&Heard> {
-        self.line.as_ref()?.kept.front()
+    pub(super) fn unheard(&self) -> impl Iterator<Item = &Heard> {
+        self.line.iter().flat_map(|line| &line.kept)
+    }
+
+    /// All that has come and nobody has looked at.
+    pub(super) fn rest(&mut self) -> Vec<Heard> {
+        let Some(line) = &mut self.line else { return Vec::new() };
+        line.kept.extend(std::iter::from_fn(|| line.ear.try_recv().ok()));
+        line.kept.drain(..).collect()
     }
 
     /// Says goodbye, and waits for the other end's.

@@ -25,10 +25,13 @@ impl Names {
         self.0.get(name)
     }
 
-    /// The value as it stands in a text: a string without its quotes, and all else as JSON.
+    /// The value as it stands in a text: a string without its quotes, and all else as JSON. `$ROOM` is `$room` in
+    /// capitals.
     pub(super) fn text(&self, name: &str) -> Result<String, String> {
-        let value = self.get(name).ok_or_else(|| format!("nothing is called ${name} yet"))?;
-        Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let small = || self.get(&name.to_ascii_lowercase()).map(|value| plain(value).to_uppercase());
+        let value = self.get(name).map(plain).or_else(small);
+        value.ok_or_else(|| format!("nothing is called ${name} yet"))
     }
 
     /// The text with values in place of names.
@@ -36,6 +39,15 @@ impl Names {
         let part = |part| match part {
             Part::Plain(plain) => Ok(plain.to_owned()),
             Part::Name(name) => self.text(name),
+        };
+        parts(text).into_iter().map(part).collect()
+    }
+
+    /// The same for people: names that have no value yet stay.
+    pub(super) fn show(&self, text: &str) -> String {
+        let part = |part| match part {
+            Part::Plain(plain) => plain.to_owned(),
+            Part::Name(name) => self.text(name).unwrap_or_else(|_| format!("${name}")),
         };
         parts(text).into_iter().map(part).collect()
     }
@@ -76,7 +88,7 @@ pub(super) fn parts(mut text: &str) -> Vec<Part<'_>> {
     while let Some(found) = text[from..].find('$') {
         let dollar = from + found;
         let name = &text[dollar + 1..];
-        let end = name.find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
+        let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let name = &name[..end.unwrap_or(name.len())];
         if name.is_empty() {
             from = dollar + 1;
@@ -100,6 +112,8 @@ mod tests {
         let mut names = Names::default();
         assert!(names.reads("room $room of $who", "room a1 of bob"));
         assert_eq!(names.fill("$who in $room for 5$").unwrap(), "bob in a1 for 5$");
+        assert_eq!(names.fill("$ROOM").unwrap(), "A1");
+        assert_eq!(names.show("$room and $nobody"), "a1 and $nobody");
         assert!(
             names.reads("$room", "a1")
                 && !names.reads("$room", "a2")

@@ -53,9 +53,15 @@ impl Pattern {
     /// Whether `came` is an older edition of the same: JSON of the same `type`.
     pub(super) fn is_of_the_type_of(&self, came: &str) -> bool {
         let Self::Json(pattern) = self else { return false };
-        let came: Option<Value> = serde_json::from_str(came).ok();
-        came.is_some_and(|came| came.get("type").is_some() && came.get("type") == pattern.get("type"))
+        let kind = pattern.get("type").and_then(Value::as_str);
+        kind.is_some() && kind == type_of(came).as_deref()
     }
+}
+
+/// The `type` of a frame.
+pub(super) fn type_of(frame: &str) -> Option<String> {
+    let frame: Value = serde_json::from_str(frame).ok()?;
+    frame.get("type")?.as_str().map(str::to_owned)
 }
 
 impl fmt::Display for Pattern {
@@ -85,7 +91,9 @@ fn same(pattern: &Value, came: &Value, names: &mut Names) -> bool {
 
 fn same_text(text: &str, came: &Value, names: &mut Names) -> bool {
     match (parts(text).as_slice(), came) {
-        ([Part::Name(name)], came) => names.take(name, came.clone()),
+        ([Part::Name(name)], came) if names.get(name).is_some() || names.text(name).is_err() => {
+            names.take(name, came.clone())
+        }
         (_, Value::String(came)) => names.reads(text, came),
         _ => false,
     }

@@ -18,6 +18,9 @@ pub struct Script {
     pub original: Option<String>,
     /// Words that mean something else in each scene that is played: `$tea` is `tea-3f9a1c0b`.
     pub(super) names: Vec<String>,
+    /// Types of frames that tell a state. Between nodes one may come once more, when its news was told to a node that did
+    /// not know the room yet, so there whoever waits for something else passes over it.
+    pub(super) states: Vec<String>,
     /// The scenes.
     pub scenes: Vec<Scene>,
 }
@@ -96,6 +99,11 @@ struct WrittenScript {
     #[serde(default)]
     names: Vec<String>,
     #[serde(default)]
+    states: Vec<String>,
+    /// Whether all scenes would disturb each other.
+    #[serde(default)]
+    alone: bool,
+    #[serde(default)]
     phrases: Phrases,
     scene: Vec<WrittenScene>,
 }
@@ -121,16 +129,17 @@ impl Script {
     /// Reads it, or says what is wrong with it.
     pub fn read(text: &str) -> Result<Self, String> {
         let written: WrittenScript = toml::from_str(text).map_err(|why| why.to_string())?;
-        let phrases = written.phrases;
-        let scenes =
-            written.scene.into_iter().map(|scene| Scene::read(scene, &phrases)).collect::<Result<_, _>>()?;
-        Ok(Self { original: written.original, names: written.names, scenes })
+        let WrittenScript { original, names, states, alone, phrases, scene } = written;
+        let read = |scene| Scene::read(scene, alone, &phrases);
+        let scenes = scene.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { original, names, states, scenes })
     }
 }
 
 impl Scene {
-    fn read(written: WrittenScene, phrases: &Phrases) -> Result<Self, String> {
+    fn read(written: WrittenScene, all_alone: bool, phrases: &Phrases) -> Result<Self, String> {
         let WrittenScene { name, holds, needs, differs, alone, steps } = written;
+        let alone = alone || all_alone;
         let steps = read_steps(&steps, phrases).map_err(|why| format!("scene “{name}”: {why}"))?;
         if differs.is_some() == steps.iter().all(|step| step.side == Side::Both) {
             return Err(format!("scene “{name}”: lines with + or - and a reason (`differs`) go together"));

@@ -8,13 +8,16 @@ use tokio::time::sleep;
 
 use super::actor::{Actor, Heard};
 use super::names::{Names, Part, parts};
-use super::pattern::Pattern;
+use super::pattern::{Pattern, type_of};
 use super::script::{Action, Farewell, Scene, Script, Side, Step, What};
 use crate::connect::{Doors, NotIn};
 
 /// What one node has for another one is on its way for a moment, and no ping follows it there: between nodes nobody has
 /// heard anything if nothing has come for so long.
 const ON_ITS_WAY: Duration = Duration::from_millis(200);
+
+/// Characters of what came that are shown, at most.
+const MOST_WORDS: usize = 400;
 
 /// A step after which things were not as they should be.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Fault {
     pub line: String,
     /// What came in place of what was expected.
     pub came: String,
+    /// What others had heard by then, beyond what was looked at.
+    pub besides: Vec<String>,
 }
 
 /// The servers that it is played with.
@@ -40,6 +45,7 @@ pub(super) struct House {
 
 struct Stage<'a> {
     house: &'a House,
+    states: &'a [String],
     actors: BTreeMap<&'a str, Actor<'a>>,
     names: Names,
 }
@@ -50,18 +56,8 @@ pub(super) async fn play(house: &House, script: &Script, scene: &Scene) -> Resul
     for name in &script.names {
         names.set(name, format!("{name}-{:08x}", rand::random::<u32>()));
     }
-    let mut stage = Stage { house, actors: BTreeMap::new(), names };
-    let left_out = if house.is_original { Side::Ours } else { Side::Originals };
-    let mut played = Ok(());
-    for step in scene.steps.iter().filter(|step| step.side != left_out) {
-        played = stage.plays(step).await.map_err(|came| Fault { line: step.line.clone(), came });
-        if played.is_err() {
-            break;
-        }
-    }
-    if played.is_ok() {
-        played = stage.is_quiet().await;
-    }
+    let mut stage = Stage { house, states: &script.states, actors: BTreeMap::new(), names };
+    let played = stage.plays_all(scene).await.map_err(|(line, came)| stage.fault(line, came));
     for actor in stage.actors.values_mut() {
         actor.leaves().await;
     }
@@ -69,6 +65,23 @@ pub(super) async fn play(house: &House, script: &Script, scene: &Scene) -> Resul
 }
 
 impl<'a> Stage<'a> {
+    /// Plays it up to its end, or to the step after which something is not as it should be; and what came there.
+    async fn plays_all(&mut self, scene: &'a Scene) -> Result<(), (String, String)> {
+        let left_out = if self.house.is_original { Side::Ours } else { Side::Originals };
+        for step in scene.steps.iter().filter(|step| step.side != left_out) {
+            self.plays(step).await.map_err(|came| (step.line.clone(), came))?;
+        }
+        self.is_quiet().await.map_err(|(who, came)| (format!("{who} hears nothing else"), came))
+    }
+
+    fn fault(&mut self, line: String, came: String) -> Fault {
+        let line = self.names.show(&line);
+        let besides = self.actors.iter_mut().flat_map(|(who, actor)| {
+            actor.rest().into_iter().map(move |heard| format!("{who} had heard {heard}"))
+        });
+        Fault { line, came: shortened(&came), besides: besides.map(|heard| shortened(&heard)).collect() }
+    }
+
     async fn plays(&mut self, step: &'a Step) -> Result<(), String> {
         match &step.what {
             What::Passes(time) => sleep(*time).await,
@@ -162,16 +175,30 @@ impl<'a> Stage<'a> {
             let Heard::Frame(text) = &heard else { return Err(heard.to_string()) };
             if let Some(at) = missing.iter().position(|pattern| pattern.is(text, &mut self.names)) {
                 missing.remove(at);
-            } else if !(finally && missing.iter().any(|pattern| pattern.is_of_the_type_of(text))) {
+                continue;
+            }
+            let is_older = finally && missing.iter().any(|pattern| pattern.is_of_the_type_of(text));
+            if !is_older && !self.may_come_again(&heard) {
                 return Err(heard.to_string());
             }
         }
         Ok(())
     }
 
+    /// Whether it tells a state, which between nodes is told once more than asked for now and then.
+    fn may_come_again(&self, heard: &Heard) -> bool {
+        let Heard::Frame(text) = heard else { return false };
+        self.house.nodes > 1 && type_of(text).is_some_and(|kind| self.states.contains(&kind))
+    }
+
     async fn hears_nothing(&mut self, who: &'a str) -> Result<(), String> {
         self.settles().await.map_err(|(who, came)| format!("{who}: {came}"))?;
-        self.actor(who).unheard().map_or(Ok(()), |heard| Err(heard.to_string()))
+        self.unheard(who).map_or(Ok(()), |heard| Err(heard.to_string()))
+    }
+
+    /// What `who` has heard and was not to hear.
+    fn unheard(&self, who: &str) -> Option<&Heard> {
+        self.actors.get(who)?.unheard().find(|heard| !self.may_come_again(heard))
     }
 
     /// All that anybody said is done, and has been heard.
@@ -187,12 +214,11 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// At the end nobody has heard more than the scene says.
-    async fn is_quiet(&mut self) -> Result<(), Fault> {
-        let fault = |who: &str, came: String| Fault { line: format!("{who} hears nothing else"), came };
-        self.settles().await.map_err(|(who, came)| fault(who, came))?;
-        let unheard = self.actors.iter().find_map(|(who, actor)| Some((who, actor.unheard()?)));
-        unheard.map_or(Ok(()), |(who, heard)| Err(fault(who, heard.to_string())))
+    /// At the end nobody has heard more than the scene says; or who has, and what.
+    async fn is_quiet(&mut self) -> Result<(), (&'a str, String)> {
+        self.settles().await?;
+        let unheard = self.actors.keys().find_map(|who| Some((*who, self.unheard(who)?)));
+        unheard.map_or(Ok(()), |(who, heard)| Err((who, heard.to_string())))
     }
 
     async fn is_closed(&mut self, who: &'a str, farewell: &Farewell) -> Result<(), String> {
@@ -209,6 +235,15 @@ impl<'a> Stage<'a> {
         };
         if as_expected { Ok(()) } else { Err(heard.to_string()) }
     }
+}
+
+/// The beginning, in one line.
+fn shortened(text: &str) -> String {
+    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(MOST_WORDS) {
+        line.replace_range(end.., "…");
+    }
+    line
 }
 
 fn is_refused(came: Result<(), NotIn>, status: u16) -> Result<(), String> {
