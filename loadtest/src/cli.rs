@@ -290,9 +290,9 @@ struct Conform {
     /// A setting that the server has; several times for several. Scenes that need one are not played without it.
     #[arg(long, value_name = "SETTING=VALUE")]
     with: Vec<String>,
-    /// Play only scenes with this in their names.
+    /// Play only scenes with this in their names; several times for several.
     #[arg(long, value_name = "PART OF A NAME")]
-    scene: Option<String>,
+    scene: Vec<String>,
     /// How long to wait for anything.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     patience: Duration,
@@ -307,7 +307,7 @@ impl Conform {
             patience: self.patience,
             is_original: self.original,
             with: self.with,
-            scene: self.scene,
+            scenes: self.scene,
         }
     }
 }

@@ -52,8 +52,8 @@ pub struct Audition {
     pub is_original: bool,
     /// Settings that the server has, other than the defaults: `peerjs.discovery=true`.
     pub with: Vec<String>,
-    /// Only scenes with this in their names.
-    pub scene: Option<String>,
+    /// Only scenes with one of these in their names, if there are any.
+    pub scenes: Vec<String>,
 }
 
 /// What came of a scene.
@@ -110,7 +110,7 @@ pub async fn conform(audition: &Audition) -> Result<Review, CannotPlay> {
 }
 
 fn script(audition: &Audition) -> Result<Script, CannotPlay> {
-    let Audition { dialect, scene, .. } = audition;
+    let Audition { dialect, scenes, .. } = audition;
     let nothing = |why| CannotPlay::Nothing(why);
     let Some((_, text)) = SCRIPTS.iter().find(|(name, _)| name == dialect) else {
         let names: Vec<_> = SCRIPTS.iter().map(|(name, _)| *name).collect();
@@ -120,12 +120,12 @@ fn script(audition: &Audition) -> Result<Script, CannotPlay> {
     if audition.is_original && script.original.is_none() {
         return Err(nothing(format!("--original: nothing is written about one in the scenes of {dialect}")));
     }
-    if let Some(part) = scene {
-        script.scenes.retain(|scene| scene.name.contains(part));
-        if script.scenes.is_empty() {
-            return Err(nothing(format!("--scene {part}: no scene of {dialect} has that in its name")));
-        }
+    if let Some(part) =
+        scenes.iter().find(|part| !script.scenes.iter().any(|scene| scene.name.contains(*part)))
+    {
+        return Err(nothing(format!("--scene {part}: no scene of {dialect} has that in its name")));
     }
+    script.scenes.retain(|scene| scenes.is_empty() || scenes.iter().any(|part| scene.name.contains(part)));
     Ok(script)
 }
 

@@ -5,7 +5,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -67,13 +67,43 @@ impl Server {
 
     /// A Redis.
     pub(crate) fn redis() -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
-        let port = free.expect("a free port").port().to_string();
+        Self::redis_at(&free_port())
+    }
+
+    /// A Redis at this port.
+    pub(crate) fn redis_at(port: &str) -> Self {
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port]);
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", port]);
         let mut redis = Self::start(command, "Ready to accept ");
         redis.url = format!("redis://127.0.0.1:{port}");
         redis
+    }
+
+    /// PeerServer, with these options.
+    pub(crate) fn peer_server(options: &[&str]) -> Self {
+        let port = free_port();
+        let mut command = Command::new("node");
+        command.arg(original("peer/dist/bin/peerjs.js")).args(["--host", "127.0.0.1", "--port", &port]);
+        command.args(options);
+        let mut server = Self::start(command, "Started PeerServer on ");
+        server.url = format!("http://127.0.0.1:{port}");
+        server
+    }
+
+    /// The signaling server of y-webrtc.
+    pub(crate) fn y_webrtc_server() -> Self {
+        let port = free_port();
+        let mut command = Command::new("node");
+        command.arg(original("y-webrtc/bin/server.js")).env("PORT", &port);
+        let mut server = Self::start(command, "Signaling server running on ");
+        // It says so before it listens.
+        let until = Instant::now() + DEADLINE;
+        while TcpStream::connect(("127.0.0.1", port.parse().expect("a port"))).is_err() {
+            assert!(Instant::now() < until, "the server of y-webrtc does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        server.url = format!("http://127.0.0.1:{port}");
+        server
     }
 
     /// The example `echo`.
@@ -97,6 +127,23 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn free_port() -> String {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
+    free.expect("a free port").port().to_string()
+}
+
+/// The program of a server whose protocol a node speaks, as it was published.
+fn original(program: &str) -> PathBuf {
+    let originals = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/originals");
+    let program = originals.join("node_modules").join(program);
+    assert!(
+        program.exists(),
+        "{} is not installed: `npm ci --prefix loadtest/tests/originals`",
+        program.display()
+    );
+    program
 }
 
 /// What a run of the driver has shown.
