@@ -97,21 +97,31 @@ fn a_node_speaks_each_protocol() {
     }
 }
 
-#[test]
-fn two_nodes_do_with_peers_apart_and_again_when_their_redis_came_back_empty() {
+/// Two nodes, and their Redis.
+fn cluster() -> (Server, [Server; 2]) {
     let redis = Server::redis();
     let secret = "a secret of the tests, which is long enough";
     let cluster = [("REDIS__URL", redis.url.as_str()), ("SESSION__SECRET", secret), ("REDIS__LEASE", "3s")];
     let nodes = [node(SETTINGS, &cluster), node(SETTINGS, &cluster)];
-    let nodes = [&nodes[0], &nodes[1]];
-    all(&nodes, SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
+    (redis, nodes)
+}
 
+#[test]
+fn two_nodes_do_with_peers_apart() {
+    let (_redis, [left, right]) = cluster();
+    all(&[&left, &right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
+}
+
+#[test]
+fn and_when_their_redis_came_back_empty() {
+    let (redis, [left, right]) = cluster();
+    serve(&[&left, &right]);
     let (_, port) = redis.url.rsplit_once(':').expect("a port");
     let port = port.to_owned();
     drop(redis);
     let _redis = Server::redis_at(&port);
-    serve(&nodes);
-    all(&nodes, SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
+    serve(&[&left, &right]);
+    all(&[&left, &right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
 }
 
 /// Waits until both nodes let somebody in.
