@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
-use crate::conform::Audition;
+use crate::conform::{Audition, SCRIPTS};
 use crate::crew::WORKER;
 use crate::dialect;
 use crate::machine;
@@ -281,8 +282,8 @@ struct Churning {
 struct Conform {
     #[command(flatten)]
     place: Where,
-    /// The protocol: camus, peerjs, share, direct, mesh or y-webrtc.
-    #[arg(long, default_value = "camus", help_heading = "Where")]
+    /// The protocol.
+    #[arg(long, default_value = "camus", value_parser = dialects_with_scenes(), help_heading = "Where")]
     dialect: String,
     /// The server is the protocol's original: what it is known to do otherwise is expected, and listed with our reason.
     #[arg(long)]
@@ -296,6 +297,10 @@ struct Conform {
     /// How long to wait for anything.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     patience: Duration,
+}
+
+fn dialects_with_scenes() -> PossibleValuesParser {
+    SCRIPTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().into()
 }
 
 impl Conform {
@@ -582,6 +587,18 @@ mod tests {
         assert_eq!(why("--room 1"), "--room 1: nobody is there to talk to; 2 or more are needed");
         assert!(why("--rate 0").contains("a number above zero"), "{}", why("--rate 0"));
         assert!(why("room --bytes 3").starts_with("--bytes 3: 71 to "), "{}", why("room --bytes 3"));
+    }
+
+    #[test]
+    fn scenes_are_played_with_any_number_of_servers() {
+        let line = "loadtest conform --dialect peerjs --url http://a --url http://b --with x=y --scene one --original";
+        let task = Cli::try_parse_from(line.split(' ')).unwrap().task().unwrap();
+        let Task::Conform(audition) = task else { panic!("not {task:?}") };
+        assert_eq!(
+            (audition.dialect.as_str(), audition.urls.len(), audition.is_original),
+            ("peerjs", 2, true)
+        );
+        assert_eq!((audition.with, audition.scenes), (vec!["x=y".to_owned()], vec!["one".to_owned()]));
     }
 
     #[test]

@@ -112,10 +112,8 @@ pub async fn conform(audition: &Audition) -> Result<Review, CannotPlay> {
 fn script(audition: &Audition) -> Result<Script, CannotPlay> {
     let Audition { dialect, scenes, .. } = audition;
     let nothing = |why| CannotPlay::Nothing(why);
-    let Some((_, text)) = SCRIPTS.iter().find(|(name, _)| name == dialect) else {
-        let names: Vec<_> = SCRIPTS.iter().map(|(name, _)| *name).collect();
-        return Err(nothing(format!("--dialect {dialect}: there are scenes of {}", names.join(", "))));
-    };
+    let text = SCRIPTS.iter().find(|(name, _)| name == dialect).map(|(_, text)| text);
+    let text = text.ok_or_else(|| nothing(format!("there are no scenes of {dialect}")))?;
     let mut script = Script::read(text).map_err(|why| nothing(format!("conform/{dialect}.toml: {why}")))?;
     if audition.is_original && script.original.is_none() {
         return Err(nothing(format!("--original: nothing is written about one in the scenes of {dialect}")));

@@ -13,6 +13,8 @@
 //!    [`clock`] has seen the message go and come.
 //! 5. What each second [`measure`]d goes to [`run`], which shows [`progress`], and makes the [`report`] of it and of how
 //!    busy those were whom it had to [`watch`].
+//!
+//! What a server that speaks a protocol has to do, whoever wrote it, is played by [`conform`].
 
 pub mod cli;
 pub mod clock;

@@ -185,7 +185,7 @@ fn what_was_not_played_is_not_good() {
 #[test]
 fn wrong_usage_is_told_with_what_would_be_right() {
     for (dialect, more, why) in [
-        ("hula", &[] as &[&str], "--dialect hula: there are scenes of camus, peerjs,"),
+        ("hula", &[] as &[&str], "[possible values: camus, peerjs, share, direct, mesh, y-webrtc]"),
         ("camus", &["--scene", "a duel"], "--scene a duel: no scene of camus has that in its name"),
         ("camus", &["--original"], "--original: nothing is written about one in the scenes of camus"),
         ("camus", &["--url", "ftp://example.org"], "“ftp://example.org” is no URL of a node"),
