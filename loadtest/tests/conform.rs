@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::Server;
 
 /// The protocols that a node speaks.
-const SPOKEN: &[&str] = &["camus", "peerjs"];
+const SPOKEN: &[&str] = &["camus", "peerjs", "share", "y-webrtc"];
 
 /// What a node is told, so that scenes which need it are played, and none takes long.
 const SETTINGS: &[&str] = &[
@@ -151,7 +151,7 @@ fn peer_server_differs_in_what_is_listed_and_in_nothing_else() {
 fn the_server_of_y_webrtc_differs_in_what_is_listed_and_in_nothing_else() {
     let shown = conform("y-webrtc", &[&Server::y_webrtc_server()], &[], &["--original"]);
     shown.is_good();
-    assert!(shown.told.contains("differs in 2 of them, as listed, and in no other."), "{}", shown.told);
+    assert!(shown.told.contains("differs in 3 of them, as listed, and in no other."), "{}", shown.told);
     assert!(shown.marked("–").is_empty(), "{}", shown.told);
 }
 
