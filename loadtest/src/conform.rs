@@ -8,6 +8,7 @@
 //! - `$name` is a value that the server made: what is in its place first is what it is from then on. Names that the
 //!   script lists are different in each scene, so scenes are played at once, and again and again with the same server.
 //! - A line with `-` is what the original does, one with `+` what we do in its place, and why is beside it.
+//! - Who is asked to come again a little later (503 with `Retry-After`) does.
 //! - A phrase of the script stands for its lines.
 
 mod actor;

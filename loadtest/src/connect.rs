@@ -276,8 +276,13 @@ fn not_upgraded(error: WsError) -> NotIn {
 }
 
 fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> NotIn {
+    NotIn::Refused { status, words: words(body), retry_after: retry_after(headers) }
+}
+
+/// When to ask again.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-    NotIn::Refused { status, words: words(body), retry_after: seconds.map(Duration::from_secs) }
+    seconds.map(Duration::from_secs)
 }
 
 /// What a server says for people: a `message` or an `error` in JSON, or its text as it is.

@@ -8,15 +8,15 @@ use cookie::Cookie;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use hyper::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, SET_COOKIE};
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::connect::{Door, NotIn, Reply, Socket};
+use crate::connect::{Door, NotIn, Reply, Socket, retry_after};
 
 /// Something that a connection has brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +87,16 @@ impl<'a> Actor<'a> {
             let kind = if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
         }
-        let reply = self.door.ask(method, path, headers, body.into()).await.map_err(|why| why.to_string())?;
+        let until = Instant::now() + self.patience;
+        let body = Bytes::from(body);
+        let reply = loop {
+            let asked = self.door.ask(method.clone(), path, headers.clone(), body.clone()).await;
+            let reply = asked.map_err(|why| why.to_string())?;
+            match asked_to_come_again(reply.status, retry_after(&reply.headers)) {
+                Some(after) if Instant::now() + after < until => sleep(after).await,
+                _ => break reply,
+            }
+        };
         for cookie in reply.headers.get_all(SET_COOKIE) {
             let cookie = cookie.to_str().ok().and_then(|text| Cookie::parse(text.to_owned()).ok());
             self.keeps(cookie.ok_or("a cookie that cannot be read")?);
@@ -118,6 +127,23 @@ impl<'a> Actor<'a> {
         Ok(headers)
     }
 
+    /// Connects; if it is asked to come a little later, it does.
+    pub(super) async fn gets_in(&mut self, path: &str) -> Result<(), NotIn> {
+        let until = Instant::now() + self.patience;
+        loop {
+            match self.connects(path).await {
+                Err(NotIn::Refused { status, retry_after, words }) => {
+                    match asked_to_come_again(status, retry_after) {
+                        Some(after) if Instant::now() + after < until => sleep(after).await,
+                        _ => return Err(NotIn::Refused { status, retry_after, words }),
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Tries to connect.
     pub(super) async fn connects(&mut self, path: &str) -> Result<(), NotIn> {
         let headers = self.headers(path).map_err(NotIn::Broken)?;
         let (socket, _) = self.door.websocket(path, headers).await?;
@@ -221,6 +247,11 @@ impl<'a> Actor<'a> {
             let _ = self.closes(None).await;
         }
     }
+}
+
+/// How long to wait for a server that cannot take anybody just now, and says so.
+fn asked_to_come_again(status: StatusCode, after: Option<Duration>) -> Option<Duration> {
+    after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)
 }
 
 async fn listen(mut wire: SplitStream<Socket>, heard: UnboundedSender<Heard>) {

@@ -123,7 +123,7 @@ impl<'a> Stage<'a> {
             Action::Finds { header, value } => self.finds(who, header, value.as_ref()),
             Action::Connects { path } => {
                 let path = fill(path)?;
-                self.actor(who).connects(&path).await.map_err(|why| why.to_string())
+                self.actor(who).gets_in(&path).await.map_err(|why| why.to_string())
             }
             Action::IsRefused { status, path } => {
                 let path = fill(path)?;
