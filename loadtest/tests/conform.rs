@@ -10,7 +10,7 @@ use std::thread;
 use common::Server;
 
 /// The protocols that a node speaks.
-const SPOKEN: &[&str] = &["camus", "peerjs", "share", "y-webrtc"];
+const SPOKEN: &[&str] = &["camus", "peerjs", "share", "direct", "y-webrtc"];
 
 /// What a node is told, so that scenes which need it are played.
 const SETTINGS: &[&str] = &[
@@ -18,11 +18,18 @@ const SETTINGS: &[&str] = &[
     "turn.urls=turn:127.0.0.1:3478",
     "turn.secret=a secret of the tests",
     "peerjs.discovery=true",
+    "direct.trust_name=false",
+    "ops.token=an operator of the tests",
 ];
 
 /// What another one is told: the scenes that need something else are played with it.
-const OTHER_SETTINGS: &[&str] =
-    &["peerjs.discovery=false", "peerjs.concurrent_limit=2", "peerjs.alive_timeout=3s"];
+const OTHER_SETTINGS: &[&str] = &[
+    "peerjs.discovery=false",
+    "peerjs.concurrent_limit=2",
+    "peerjs.alive_timeout=3s",
+    "direct.trust_name=true",
+    "ops.token=",
+];
 
 /// The same in PeerServer's words.
 const ITS_OPTIONS: &[&str] = &["--allow_discovery"];
@@ -97,24 +104,25 @@ fn a_node_speaks_each_protocol() {
     }
 }
 
-/// Two nodes, and their Redis.
-fn cluster() -> (Server, [Server; 2]) {
+/// Two nodes with this lease, and their Redis.
+fn cluster(lease: &str) -> (Server, [Server; 2]) {
     let redis = Server::redis();
     let secret = "a secret of the tests, which is long enough";
-    let cluster = [("REDIS__URL", redis.url.as_str()), ("SESSION__SECRET", secret), ("REDIS__LEASE", "5s")];
+    let cluster = [("REDIS__URL", redis.url.as_str()), ("SESSION__SECRET", secret), ("REDIS__LEASE", lease)];
     let nodes = [node(SETTINGS, &cluster), node(SETTINGS, &cluster)];
     (redis, nodes)
 }
 
 #[test]
 fn two_nodes_do_with_peers_apart() {
-    let (_redis, [left, right]) = cluster();
+    let (_redis, [left, right]) = cluster("10s");
     all(&[&left, &right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
 }
 
 #[test]
 fn and_when_their_redis_came_back_empty() {
-    let (redis, [left, right]) = cluster();
+    // With a shorter one it is sooner known that all are there again.
+    let (redis, [left, right]) = cluster("5s");
     conform("peerjs", &[&left, &right], &[], &["--scene", "A callee may come later"]).is_good();
     let (_, port) = redis.url.rsplit_once(':').expect("a port");
     let port = port.to_owned();
