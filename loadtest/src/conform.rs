@@ -20,7 +20,7 @@ pub mod stage;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 
 use self::names::Names;
 use self::script::{Scene, Script};
@@ -87,6 +87,9 @@ pub enum CannotPlay {
     Target(#[from] BadTarget),
 }
 
+/// Scenes that are played at the same time: most of a scene is waiting, but a server is not to be tried by a crowd.
+const AT_ONCE: usize = 16;
+
 /// Plays the scenes: those that others would disturb one after the other, in their order, after all the rest at once.
 pub async fn conform(audition: &Audition) -> Result<Review, CannotPlay> {
     let mut script = script(audition)?;
@@ -97,7 +100,8 @@ pub async fn conform(audition: &Audition) -> Result<Review, CannotPlay> {
         let (house, script) = (&house, &script);
         async move { (number, outcome(audition, house, script, scene).await) }
     };
-    let mut outcomes = join_all(together.into_iter().map(plays)).await;
+    let together = stream::iter(together).map(plays).buffer_unordered(AT_ONCE);
+    let mut outcomes: Vec<_> = together.collect().await;
     for scene in alone {
         outcomes.push(plays(scene).await);
     }
