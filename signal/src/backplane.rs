@@ -228,6 +228,11 @@ pub enum Envelope {
         /// The peer.
         peer: PeerId,
     },
+    /// Has what was said before this been taken in? What is carried is in order, so an answer says that it has.
+    HaveYouHeard {
+        /// Names the answer.
+        ask: u64,
+    },
     /// Every connection of a dialect is to be sent away.
     Kick {
         /// Names the answer, which comes when they are gone.

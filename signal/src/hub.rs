@@ -266,11 +266,9 @@ impl Hub {
     pub fn open(&mut self, dialect: &'static dyn Dialect) -> Seated {
         self.seats += 1;
         let seat = Seat(self.seats);
-        let mailbox = Mailbox::new(self.bounds);
+        let mailbox = Arc::new(Mailbox::new(self.bounds));
         mailbox.give_to(seat);
-        let roamer = Roamer::new(dialect, mailbox);
-        let mailbox = roamer.mailbox.clone();
-        self.roamers.insert(seat, roamer);
+        self.roamers.insert(seat, Roamer::new(dialect, mailbox.clone()));
         Seated { speaker: Roamer::nowhere(dialect, seat), mailbox, resumed: false }
     }
 
@@ -415,10 +413,19 @@ impl Hub {
         self.population.get(dialect).copied().unwrap_or_default()
     }
 
-    /// Ends a session, and leaves its connection open without one: what its mailbox still had.
-    pub fn release(&mut self, room: &RoomId, peer: &PeerId) -> Left {
-        let Some(mut session) = self.remove_session(room, peer) else { return Left::default() };
-        Left { taken: Vec::new(), waiting: session.give_up_what_waits() }
+    /// The speaker gives its peer up, whose session goes on with what was held for it until it has left; the connection stays
+    /// open, and is nowhere. This node's hold on the peer.
+    pub fn release(&mut self, dialect: &'static dyn Dialect, speaker: &Speaker) -> Result<Claim, Goodbye> {
+        let bounds = self.bounds;
+        let session = self.session(speaker)?;
+        let held = session.give_up_what_waits();
+        let mailbox = std::mem::replace(&mut session.mailbox, Arc::new(Mailbox::new(bounds)));
+        // It has come out of one that is as large.
+        let _ = session.mailbox.put_back(held);
+        session.seat = None;
+        let claim = session.claim;
+        self.roamers.insert(speaker.seat, Roamer::new(dialect, mailbox));
+        Ok(claim)
     }
 
     fn remove_session(&mut self, room: &RoomId, peer: &PeerId) -> Option<Session> {

@@ -216,7 +216,7 @@ impl Router {
             Command::Roster => self.roster(speaker)?,
             Command::IceServers => self.ice_servers(dialect, speaker).await?,
             Command::Leave => return self.bye(dialect, speaker).await.map(|()| next),
-            Command::Release => return self.release(speaker).await.map(|()| next),
+            Command::Release => return self.release(dialect, speaker).await.map(|()| next),
             Command::Answer(frame) => self.answer(speaker, Some(frame))?,
             Command::Noted => {}
         }

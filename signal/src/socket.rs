@@ -329,7 +329,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let command = match &message {
             Message::Text(text) => self.dialect.decode(speaker, text),
             Message::Binary(bytes) => self.dialect.decode_binary(speaker, bytes),
-            Message::Pong(pong) => return self.receipt(pong, now),
+            Message::Pong(pong) => {
+                self.receipt(pong, now)?;
+                // A timer is late by up to a millisecond.
+                let asks_at_once = self.receipt.ask_at.is_some_and(|at| at <= now);
+                return if asks_at_once { self.ping().await } else { Ok(()) };
+            }
             Message::Ping(_) => return self.router.heard(speaker),
             Message::Close(why) => return Err(closed(why.as_ref())),
             Message::Frame(_) => return Ok(()),

@@ -26,6 +26,7 @@ scenes!(both, PLAIN;
     the_operator_sends_everybody_away_on_every_node,
     pages_of_others_do_not_use_these_cookies,
     what_is_said_comes_once_and_in_order,
+    what_was_heard_is_not_told_as_if_it_had_not_been,
 );
 scenes!(both, NO_TOKEN; without_a_token_nobody_is_an_operator);
 scenes!(both, TRUSTING; a_name_alone_may_be_trusted);
@@ -296,6 +297,22 @@ async fn what_is_said_comes_once_and_in_order(house: &mut House) {
         for n in first..first + 100 {
             bob.learns(json!({ "originator": "Alice", "target": "Bob", "type": "n", "payload": n })).await;
         }
+    }
+    heard_nothing(&mut bob, "Bob").await;
+}
+
+async fn what_was_heard_is_not_told_as_if_it_had_not_been(house: &mut House) {
+    let (alice, mut there) = connected(house, "Alice").await;
+    let (_, mut bob) = connected(house, "Bob").await;
+    for n in 0..20 {
+        bob.tells(json!({ "target": "Alice", "type": "n", "payload": n })).await;
+        there.learns(json!({ "originator": "Bob", "target": "Alice", "type": "n", "payload": n })).await;
+        // It has answered the ping that came after that.
+        for _ in 0..4 {
+            there.answers_a_ping().await;
+        }
+        there.closes().await;
+        there = connects(&alice).await;
     }
     heard_nothing(&mut bob, "Bob").await;
 }

@@ -17,6 +17,7 @@ const FEW: Settings<'_> = &[("LIMITS__TOPICS", "2")];
 scenes!(both, PLAIN;
     what_is_published_is_heard_as_from_the_original_server,
     who_announces_itself_after_subscribing_is_found_by_whoever_answers,
+    a_subscription_is_in_force_everywhere_before_the_next_frame_is_acted_on,
     one_connection_is_subscribed_to_many_topics,
     who_is_gone_hears_nothing_and_is_not_counted,
     what_means_nothing_changes_nothing,
@@ -106,6 +107,21 @@ async fn who_announces_itself_after_subscribing_is_found_by_whoever_answers(hous
         alice.tells(json!({ "type": "publish", "topic": topic, "data": "I am Alice" })).await;
         bob.learns(json!({ "type": "publish", "topic": topic, "data": "I am Bob", "clients": 2 })).await;
         bob.learns(json!({ "type": "publish", "topic": topic, "data": "I am Alice", "clients": 2 })).await;
+    }
+}
+
+async fn a_subscription_is_in_force_everywhere_before_the_next_frame_is_acted_on(house: &mut House) {
+    let mut alice = subscribed(house, "Alice", "r").await;
+    let mut bob = open(house, "Bob").await;
+    for n in 0..200 {
+        bob.says(r#"{"type":"subscribe","topics":["r"]}"#).await;
+        answers(&mut bob).await;
+        alice.tells(json!({ "type": "publish", "topic": "r", "n": n })).await;
+        for talker in [&mut alice, &mut bob] {
+            talker.learns(json!({ "type": "publish", "topic": "r", "n": n, "clients": 2 })).await;
+        }
+        bob.says(r#"{"type":"unsubscribe","topics":["r"]}"#).await;
+        answers(&mut bob).await;
     }
 }
 

@@ -23,7 +23,8 @@ static CUSTOMS: Customs = Customs {
     names: Names::OfCluster,
     takeover: Takeover::WhenSilent,
     host: None,
-    hurries_receipts: false,
+    // A client that is told that its message did not arrive would say so to its user, though it was heard.
+    hurries_receipts: true,
 };
 
 /// A frame from a client.

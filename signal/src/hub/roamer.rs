@@ -19,9 +19,9 @@ pub struct Roamer {
 }
 
 impl Roamer {
-    /// One that is nowhere yet, and gets its words through `mailbox`.
-    pub fn new(dialect: &'static dyn Dialect, mailbox: Mailbox) -> Self {
-        Self { dialect, mailbox: Arc::new(mailbox), places: BTreeMap::new() }
+    /// One that is nowhere, and gets its words through `mailbox`.
+    pub fn new(dialect: &'static dyn Dialect, mailbox: Arc<Mailbox>) -> Self {
+        Self { dialect, mailbox, places: BTreeMap::new() }
     }
 
     /// Who speaks for it at `seat` while it is in no room.

@@ -8,13 +8,12 @@ use tokio::time::{sleep, timeout};
 
 use super::Router;
 use super::entrance::{Ask, TRIES, Wish};
-use crate::backplane::{Creation, Departure, Entry, Envelope, Refusal};
+use crate::backplane::{Creation, Entry, Envelope, Refusal};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
 use crate::dialect::{Dialect, Takeover, own_room};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
-use crate::hub::mailbox::Left;
 use crate::hub::room::{Member, Record};
 use crate::message::{Claim, Frame, NodeId, Parting, PeerId, Profile, RoomId, Speaker};
 
@@ -100,26 +99,22 @@ impl Router {
     }
 
     /// The speaker gives up its name, and stays connected.
-    pub(super) async fn release(self: &Arc<Self>, speaker: &Speaker) -> Result<(), Goodbye> {
+    pub(super) async fn release(
+        self: &Arc<Self>,
+        dialect: &'static dyn Dialect,
+        speaker: &Speaker,
+    ) -> Result<(), Goodbye> {
         let Speaker { room, peer, .. } = speaker;
-        let claim = self.hub.lock().session(speaker)?.claim;
-        match self.backplane.leave(room, peer, claim, Departure::Free).await {
-            Ok(_) => {
-                let left = {
-                    let mut hub = self.hub.lock();
-                    let is_ours = hub.claim(room, peer) == Some(claim);
-                    if is_ours { hub.release(room, peer) } else { Left::default() }
-                };
-                self.left_over(room, peer, left, true);
-                self.hub.lock().forget_if_empty(room);
-                Ok(())
-            }
-            Err(Refusal::Unavailable) => {
-                self.hub.lock().is_leaving(room, peer, claim, Parting::Dropped);
-                Ok(())
-            }
-            Err(_) => Err(Goodbye::Replaced),
-        }
+        let claim = {
+            let mut hub = self.hub.lock();
+            // Before the directory knows: who gets the name next is nothing to a connection that does not want it.
+            let claim = hub.release(dialect, speaker)?;
+            // Should the directory not answer, the next tick tries again.
+            hub.is_leaving(room, peer, claim, Parting::OnPurpose);
+            claim
+        };
+        self.leave(room, peer, claim, Vec::new()).await;
+        Ok(())
     }
 
     /// Somebody has come, here or on another node, for whom messages may be waiting: here, and on `nodes`.

@@ -103,6 +103,9 @@ impl Router {
                     let _ = router.backplane.carry(&from, Envelope::Silence { ask, silence });
                 });
             }
+            Envelope::HaveYouHeard { ask } => {
+                let _ = self.backplane.carry(from_node, Envelope::Silence { ask, silence: Vec::new() });
+            }
             Envelope::Kick { ask, dialect } => {
                 let (router, from) = (self.clone(), from_node.clone());
                 self.tasks.spawn(async move {

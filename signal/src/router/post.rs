@@ -17,7 +17,7 @@ use crate::backplane::pressure::Relief;
 use crate::backplane::{Delivery, DeliveryToAll, Envelope};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, Names};
 use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Bounds, Left, Letter, Mark, Read};
 use crate::hub::room::{Room, Snapshot};
@@ -566,7 +566,7 @@ impl Router {
         let found = match seen {
             Err(_) => Found::Unknown,
             // Whoever sent this was in it, and cannot be told either before it is there again.
-            Ok(None) if patience.is_zero() => Found::Unknown,
+            Ok(None) if !is_name(&address.0) && patience.is_zero() => Found::Unknown,
             Ok(seen) => match seen.as_ref().and_then(|seen| seen.member(&address.1)) {
                 Some(member) if member.node == *self.backplane.node() => Found::Here,
                 Some(member) => Found::On(member.node.clone()),
@@ -592,6 +592,11 @@ impl Router {
         self.refuse(refused);
         self.stir();
     }
+}
+
+/// Whether the room is a name: then it is there as long as somebody has it.
+fn is_name(room: &RoomId) -> bool {
+    dialect::named(room.dialect()).is_some_and(|dialect| dialect.customs().names == Names::OfCluster)
 }
 
 /// What tells a message from all others. If its sender has a name for it, the same on every node.

@@ -754,7 +754,8 @@ mod tests {
                 (1_000 + before, Event::IsCutOff { node: 0, lasts: Duration::from_secs(150) }),
             ];
             let events = events.map(|(at, event)| (Duration::from_millis(at), event)).into();
-            let played = play(&Schedule { seed: before, tongue: Tongue::Rooms, nodes: 2, peers: 2, events }, true);
+            let played =
+                play(&Schedule { seed: before, tongue: Tongue::Rooms, nodes: 2, peers: 2, events }, true);
             let heard = played.story.iter().filter(|(_, what)| what == "bob hears #1 of alice");
             assert_eq!(heard.count(), 1, "cut off {before} ms later");
             let left = played.faults.iter().find(|fault| fault.rule == Rule::NothingLeftBehind);
