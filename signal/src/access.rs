@@ -1,5 +1,6 @@
-//! Who may: passes and passwords, and how much one may send.
+//! Who may: passes and passwords, what a program of its own says to that, and how much one may send.
 
+pub mod admission;
 mod allowance;
 mod pass;
 mod password;

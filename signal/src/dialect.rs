@@ -4,6 +4,7 @@
 
 pub mod camus;
 pub mod direct;
+pub mod mesh;
 pub mod peerjs;
 pub mod share;
 pub mod y_webrtc;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::message::{Command, Event, Frame, Parting, PeerId, RoomId, Speaker, To};
+use crate::message::{Command, Event, Frame, Parting, PeerId, Profile, RoomId, Speaker, To};
 
 /// A wire protocol: translation both ways, and its customs. Has no state of its own: what is known of a connection
 /// is in its [`Speaker`], so that any node can encode for any room.
@@ -68,6 +69,12 @@ pub trait Dialect: Send + Sync {
     fn write(&self, frame: &Frame, receiver: &PeerId, number: u64) -> Bytes {
         let _ = number;
         frame.to(receiver)
+    }
+
+    /// The frame that `frame`, which [awaits the roster](Frame::awaits_roster), comes to where these are in the room.
+    fn beside_roster(&self, frame: &Frame, peers: &[(PeerId, Profile)]) -> Frame {
+        let _ = peers;
+        frame.clone()
     }
 
     /// The same protocol as those speak it who ask for this subprotocol (RFC 6455, 1.9); `None` if there is no such.
@@ -198,6 +205,11 @@ pub enum Door {
         /// A pass given in the query.
         token: Option<String>,
     },
+    /// To enter this room, which is always there, as somebody new.
+    Guest {
+        /// The room.
+        room: RoomId,
+    },
     /// To be in no room yet: it says later where it goes.
     Open,
     /// To have a name.
@@ -228,6 +240,7 @@ pub static DIALECTS: &[Row] = &[
     Row { path: "/chat/{name}/ws", dialect: &camus::Camus },
     Row { path: "/v1/connect", dialect: &direct::Direct },
     Row { path: "peerjs", dialect: &peerjs::Peerjs },
+    Row { path: "/mesh", dialect: &mesh::Mesh },
     Row { path: "/ws", dialect: &share::Share },
     Row { path: "/ws/", dialect: &share::Share },
     Row { path: "/y-webrtc", dialect: &y_webrtc::YWebrtc },

@@ -24,9 +24,12 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::access::admission::Admission;
 use crate::access::{Passes, Share};
 use crate::backplane::Refusal;
+use crate::dialect::mesh::Mesh;
 use crate::dialect::{self, Dialect};
+use crate::handlers::Handlers;
 use crate::message::RoomId;
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -57,6 +60,10 @@ pub struct Site {
     pub registrations: Tries<IpAddr>,
     /// A turn to come in. When many come at once, those who are here are not to wait for all of them.
     pub arriving: Arc<Semaphore>,
+    /// What messages ask for that are for handlers.
+    pub handlers: Arc<Handlers>,
+    /// Who is asked for each WebSocket whether it may be opened, if anybody is.
+    pub admission: Option<Admission>,
     /// What the operator wants.
     pub settings: Settings,
     routes: matchit::Router<Route>,
@@ -141,6 +148,10 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where connections live on after their request.
     pub tasks: TaskTracker,
+    /// What messages ask for that are for handlers.
+    pub handlers: Handlers,
+    /// Who is asked for each WebSocket whether it may be opened, if anybody is.
+    pub admission: Option<Admission>,
     /// What the operator wants.
     pub settings: Settings,
 }
@@ -148,7 +159,7 @@ pub struct Parts {
 impl Site {
     /// The site of the node `name`. Fails if two protocols want the same path.
     pub fn new(parts: Parts, name: &str) -> Result<Self, matchit::InsertError> {
-        let Parts { router, passes, pages, metrics, tasks, settings } = parts;
+        let Parts { router, passes, pages, metrics, tasks, handlers, admission, settings } = parts;
         let mut routes = matchit::Router::new();
         for (path, route) in ROUTES {
             routes.insert(*path, *route)?;
@@ -170,6 +181,8 @@ impl Site {
             rooms_made: Tries::new(settings.limits.rooms_per_minute),
             registrations: Tries::new(settings.limits.registrations_per_minute),
             arriving: Arc::new(Semaphore::new(settings.limits.arriving.min(Semaphore::MAX_PERMITS))),
+            handlers: Arc::new(handlers),
+            admission,
             settings,
             routes,
             served_by: HeaderValue::from_str(name).unwrap_or(HeaderValue::from_static("signal")),
@@ -227,6 +240,11 @@ impl Site {
     ) -> Answer {
         let path = request.uri().path();
         match (route, method) {
+            (Route::Home, &Method::GET)
+                if self.settings.mesh.at_root && upgrade::is_asked_for(request.headers()) =>
+            {
+                self.upgrade(request, &Mesh, name, (address, slot)).await
+            }
             (Route::Home, &Method::GET) => self.home(None).await,
             (Route::Home, &Method::POST) => self.make_room_from_form(request, address).await,
             (Route::PublicRooms, &Method::GET) => self.public_rooms_page().await,
@@ -250,7 +268,9 @@ impl Site {
             (Route::DirectUser, &Method::GET) => self.direct_user(request.headers()).await,
             (Route::DirectKick, &Method::GET) => self.direct_kick(request.headers()).await,
             (Route::DirectHealth, &Method::GET) => answer(StatusCode::OK, TEXT, "success"),
-            (Route::Socket(dialect), &Method::GET) => self.upgrade(request, dialect, name, slot).await,
+            (Route::Socket(dialect), &Method::GET) => {
+                self.upgrade(request, dialect, name, (address, slot)).await
+            }
             (_, method) => problem(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",

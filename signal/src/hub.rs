@@ -126,7 +126,7 @@ impl Hub {
     pub fn put(&self, room: &RoomId, peer: &PeerId, letter: Letter) -> Put {
         let Some(room) = self.rooms.get(room) else { return Put::Nowhere(letter) };
         if let Some(session) = room.sessions.get(peer) {
-            return match session.mailbox.push(letter) {
+            return match session.mailbox.push(room.finish(letter)) {
                 Ok(()) => Put::Taken,
                 Err(letter) => Put::Full(letter),
             };

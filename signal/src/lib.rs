@@ -6,12 +6,14 @@ pub(crate) mod breakage;
 pub mod chance;
 pub mod dialect;
 pub mod goodbye;
+pub mod handlers;
 pub mod http;
 pub mod hub;
 pub mod ice;
 pub mod message;
 pub mod metrics;
 pub mod node;
+pub mod program;
 pub mod router;
 pub mod settings;
 #[cfg(test)]

@@ -167,6 +167,15 @@ pub enum Command {
     Leave,
     /// I leave the room that I am in, and go there.
     Go(Destination),
+    /// Call the handler of these messages, which decides what follows.
+    Call {
+        /// The message's type, in the dialect's words.
+        kind: Box<str>,
+        /// Its payload: a JSON object as it was written.
+        payload: Box<RawValue>,
+        /// For whom it is, if it says so.
+        target: Option<PeerId>,
+    },
     /// I am in these rooms too, from now on.
     Subscribe(Vec<RoomId>),
     /// I leave these, of the rooms that I am in.
@@ -338,18 +347,30 @@ pub enum IceServer {
 pub struct Frame {
     text: Bytes,
     receiver_at: Option<u32>,
+    awaits_roster: bool,
 }
 
 impl Frame {
     /// A frame that is the same for everybody.
     pub fn new(text: String) -> Self {
-        Self { text: text.into(), receiver_at: None }
+        Self { text: text.into(), receiver_at: None, awaits_roster: false }
+    }
+
+    /// One that its protocol tells together with who is in the room: it is
+    /// [finished](crate::dialect::Dialect::beside_roster) on the node that has its receiver, which knows that.
+    pub fn awaiting_roster(text: String) -> Self {
+        Self { awaits_roster: true, ..Self::new(text) }
     }
 
     /// A frame made of `before`, the receiver's name as a JSON string, and `after`.
     pub fn around_receiver(before: &str, after: &str) -> Self {
         let at = u32::try_from(before.len()).ok();
-        Self { text: [before, after].concat().into(), receiver_at: at }
+        Self { text: [before, after].concat().into(), receiver_at: at, awaits_roster: false }
+    }
+
+    /// Whether it is still to be finished.
+    pub fn awaits_roster(&self) -> bool {
+        self.awaits_roster
     }
 
     /// No text, but a WebSocket ping (RFC 6455, 5.5.2): who is there answers it without its program's knowing.

@@ -1,5 +1,7 @@
 //! A node: its parts put together, started, and stopped without leaving anybody behind.
 
+mod builder;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +16,8 @@ use crate::access::{Passes, derive_key};
 use crate::backplane::memory::Bus;
 use crate::backplane::redis::{self, Redis};
 use crate::backplane::{Backplane, Lifetimes, Notice};
-use crate::dialect::{self, AllTerms, Terms, camus, direct, peerjs, share, y_webrtc};
+use crate::dialect::{self, AllTerms, Terms, camus, direct, mesh, peerjs, share, y_webrtc};
+use crate::handlers::{RegistrationError, Server};
 use crate::http::ops::Readiness;
 use crate::http::{Pages, Parts, Site};
 use crate::hub::mailbox::Bounds;
@@ -25,6 +28,8 @@ use crate::message::NodeId;
 use crate::metrics::Metrics;
 use crate::router::{Router, Rules};
 use crate::settings::Settings;
+
+pub use builder::Builder;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,9 @@ pub enum StartError {
     /// The setting `redis.url` names no Redis.
     #[error("setting `redis.url`: {0}")]
     Redis(String),
+    /// A type of messages has two handlers, or a handler has none.
+    #[error("register_handler: {0}")]
+    Handlers(#[from] RegistrationError),
     /// Two parts want the same name.
     #[error("a fault of this build: {0}")]
     Build(String),
@@ -66,8 +74,19 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(10);
 
 impl Node {
-    /// Starts a node, which listens when this returns.
+    /// A node that is about to start.
+    pub fn builder(settings: Settings) -> Builder {
+        Builder::new(settings)
+    }
+
+    /// Starts one as it is shipped, which listens when this returns.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::builder(settings).start().await
+    }
+
+    async fn put_together(builder: Builder) -> Result<Self, StartError> {
+        let Builder { settings, handlers, admission } = builder;
+        let handlers = handlers?.with_the_protocols_own()?;
         let listener = listen("listen", settings.listen).await?;
         let ops_listener = listen("ops.listen", settings.ops.listen).await?;
         let address = listener.local_addr().unwrap_or(settings.listen);
@@ -99,7 +118,8 @@ impl Node {
             tls,
         };
         let readiness = Readiness::new(router.clone(), metrics.clone());
-        let parts = Parts { router, passes, pages, metrics, tasks: connections.clone(), settings };
+        let tasks = connections.clone();
+        let parts = Parts { router, passes, pages, metrics, tasks, handlers, admission, settings };
         let site = Arc::new(Site::new(parts, id.as_str()).map_err(|e| StartError::Build(e.to_string()))?);
 
         let ask = readiness.clone().keep_asking();
@@ -136,6 +156,11 @@ impl Node {
     /// This life of this node.
     pub fn id(&self) -> &NodeId {
         &self.id
+    }
+
+    /// To speak to those who are connected by the mesh protocol, in the server's own name.
+    pub fn server(&self) -> Server {
+        Server::new(self.site.router.clone())
     }
 
     /// Leaves on purpose: no longer ready, then no new connections, then everybody is sent away, each at a moment of
@@ -257,7 +282,8 @@ fn terms(settings: &Settings) -> AllTerms {
         names: settings.limits.connections,
         topics: settings.limits.topics,
     };
-    let connected = [direct::NAME, share::NAME, y_webrtc::NAME].map(|name| (name, while_connected));
+    let connected = [direct::NAME, mesh::NAME, share::NAME, y_webrtc::NAME];
+    let connected = connected.map(|name| (name, while_connected));
     connected.into_iter().chain([(camus::NAME, camus), (peerjs::NAME, peerjs)]).collect()
 }
 

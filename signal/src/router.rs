@@ -6,6 +6,7 @@
 //!   peer that has to be looked for; `ways` has the rules by which it stays in order and is not lost with another node,
 //!   `receipts` what other nodes are told of theirs;
 //! - `entrance`: a peer comes, goes, is away, or moves between nodes;
+//! - `guests`: somebody new comes into a room that is always there, and handlers speak for those who are in it;
 //! - `roaming`: a connection comes into rooms and leaves them by what it says;
 //! - `names`: a peer gets, gives up or loses a name that is its own in the whole cluster;
 //! - `operator`: what an operator asks of all nodes;
@@ -15,6 +16,7 @@
 mod acceptance;
 mod bequest;
 mod entrance;
+mod guests;
 #[cfg(test)]
 mod inspection;
 mod names;
@@ -218,7 +220,8 @@ impl Router {
             Command::Leave => return self.bye(dialect, speaker).await.map(|()| next),
             Command::Release => return self.release(dialect, speaker).await.map(|()| next),
             Command::Answer(frame) => self.answer(speaker, Some(frame))?,
-            Command::Noted => {}
+            // Whose protocol has handlers is asked by its socket what they do.
+            Command::Call { .. } | Command::Noted => {}
         }
         if first_word {
             let mut hub = self.hub.lock();

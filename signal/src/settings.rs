@@ -46,6 +46,7 @@ pub struct Settings {
     pub camus: Camus,
     pub peerjs: Peerjs,
     pub direct: Direct,
+    pub mesh: Mesh,
     pub socket: Socket,
     pub mailbox: Mailbox,
     pub links: Links,
@@ -177,6 +178,14 @@ pub struct Direct {
     #[serde(deserialize_with = "duration")]
     pub registration: Duration,
     pub trust_name: bool,
+}
+
+/// The dialect `mesh`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the table explains each field")]
+pub struct Mesh {
+    pub at_root: bool,
 }
 
 /// One connection.

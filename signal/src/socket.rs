@@ -20,6 +20,7 @@ use crate::access::{Allowance, Share};
 use crate::backplane::pressure::Relief;
 use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
+use crate::handlers::{Desk, Running};
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
 use crate::message::{Command, Event, Frame, Parting, PeerId};
@@ -100,6 +101,9 @@ pub struct Socket<S> {
     read_at: Option<Instant>,
     /// Nor before there is room for what it says.
     held_up: Option<Relief>,
+    desk: Desk,
+    /// Nor before this call is over, since then: what one client says is done in its order.
+    call: Option<(Running, Instant)>,
     heard: Instant,
     pinged: Option<Instant>,
     receipt: Receipt,
@@ -125,6 +129,7 @@ enum Turn {
     Write(Result<u64, Goodbye>),
     Read(Option<Result<Message, Error>>),
     Relief,
+    Done(Result<(), Goodbye>),
     Alarm,
 }
 
@@ -135,6 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         dialect: &'static dyn Dialect,
         seated: Seated,
         router: Arc<Router>,
+        desk: Desk,
         manners: Arc<Manners>,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -149,6 +155,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             allowance: Allowance::new(manners.share, now),
             read_at: None,
             held_up: None,
+            desk,
+            call: None,
             heard: now,
             pinged: None,
             receipt: Receipt::default(),
@@ -186,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             message = self.stream.next(), if may_read => Turn::Read(message),
             () = relief(&mut self.held_up) => Turn::Relief,
+            done = done(&mut self.call) => Turn::Done(done),
             () = self.alarm.as_mut() => Turn::Alarm,
         };
         match turn {
@@ -200,8 +209,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 self.reads_again(Instant::now());
                 Ok(())
             }
+            Turn::Done(done) => self.is_done(done),
             Turn::Alarm => self.look_at_the_clock().await,
         }
+    }
+
+    /// A handler is done; its client's words and pongs have waited for that.
+    fn is_done(&mut self, done: Result<(), Goodbye>) -> Result<(), Goodbye> {
+        let Some((_, since)) = self.call.take() else { return done };
+        let took = since.elapsed();
+        self.receipt.asked = self.receipt.asked.map(|(written, at)| (written, at + took));
+        self.pinged = self.pinged.map(|at| at + took);
+        if self.receipt.asked.is_some() || self.pinged.is_some() {
+            self.set_alarm();
+        }
+        done
     }
 
     /// Writes what was taken out of the mailbox, `count` letters so far: many frames, one flush.
@@ -290,7 +312,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             let frame = text(frame.to(&self.seated.speaker.peer)).map_err(goodbye_for)?;
             self.stream.send(frame).await.map_err(goodbye_for)?;
         }
-        while self.receipt.confirmed < self.receipt.written {
+        while self.call.is_some() || self.receipt.confirmed < self.receipt.written {
+            if self.call.is_some() {
+                let done = done(&mut self.call).await;
+                self.is_done(done)?;
+                continue;
+            }
             if self.receipt.asked.is_none() {
                 self.ping().await?;
             }
@@ -341,6 +368,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         };
         self.connected.messages_in.inc();
         self.nameless = matches!(command, Command::Release);
+        if let Command::Call { kind, payload, target } = command {
+            let call = self.desk.call(&self.router, speaker, (&kind, payload, target), now)?;
+            self.call = call.map(|call| (call, now));
+            return Ok(());
+        }
         let next = self.router.act(self.dialect, &self.seated.speaker, command, now).await?;
         self.held_up = next.relief;
         if let Some(speaker) = next.speaker {
@@ -361,7 +393,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         let receipt_is_due = self.receipt.ask_at.is_some_and(|at| at <= now);
         match self.pinged {
-            Some(pinged) if pinged + self.manners.ping_timeout <= now => return Err(Goodbye::Silent),
+            Some(pinged) if self.call.is_none() && pinged + self.manners.ping_timeout <= now => {
+                return Err(Goodbye::Silent);
+            }
             None if receipt_is_due || self.heard + self.manners.ping_interval <= now => {
                 self.ping().await?;
             }
@@ -373,7 +407,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn may_read(&self) -> bool {
-        self.read_at.is_none() && self.held_up.is_none()
+        self.read_at.is_none() && self.held_up.is_none() && self.call.is_none()
     }
 
     /// Its pong may have waited for us.
@@ -391,6 +425,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     fn set_alarm(&mut self) {
         let liveness = match self.pinged {
+            // The pong may wait behind what a handler still does.
+            Some(_) if self.call.is_some() => Instant::now() + self.manners.ping_timeout,
             Some(pinged) => pinged + self.manners.ping_timeout,
             None => self.heard + self.manners.ping_interval,
         };
@@ -430,6 +466,14 @@ fn closed(why: Option<&CloseFrame>) -> Goodbye {
 async fn relief(held_up: &mut Option<Relief>) {
     match held_up {
         Some(relief) => relief.await,
+        None => pending().await,
+    }
+}
+
+/// Ready when the handler that was called is done, if one was.
+async fn done(call: &mut Option<(Running, Instant)>) -> Result<(), Goodbye> {
+    match call {
+        Some((running, _)) => running.await,
         None => pending().await,
     }
 }

@@ -35,9 +35,11 @@ const ORDER: &[Row] = &[
     row("access", "who may"),
     row("router", "here, or elsewhere?"),
     row("settings", "what the operator wants"),
+    row("handlers", "what a program adds to a protocol"),
     row("socket", "one connection"),
     row("http", "the doors"),
     row("node", "the parts put together"),
+    row("program", "from its command line to its end"),
     row("main", "the program"),
 ];
 

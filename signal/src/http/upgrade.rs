@@ -1,5 +1,6 @@
 //! From a request to a WebSocket (RFC 6455, 4.2): who asks is known before it is answered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,16 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::direct::Claimant;
+use super::passes::new_id;
 use super::{Site, refused};
 use crate::access;
+use crate::access::admission::{Admitted, Arrival, NotAdmitted};
 use crate::backplane::Refusal;
-use crate::dialect::{Dialect, Door, Knock, own_room};
+use crate::dialect::{Dialect, Door, Knock, mesh, own_room};
 use crate::goodbye::Goodbye;
+use crate::handlers::Desk;
 use crate::hub::Seated;
-use crate::message::{Event, Frame, NotSeated, Parting, PeerId, Speaker};
+use crate::message::{Event, Frame, NotSeated, Parting, PeerId, RoomId, Speaker};
 use crate::router::Wish;
 use crate::socket::{self, Socket};
 
@@ -36,7 +40,7 @@ impl Site {
         mut request: Request<Incoming>,
         dialect: &'static dyn Dialect,
         name: &str,
-        slot: Slot,
+        (address, slot): (IpAddr, Slot),
     ) -> Answer {
         let accept = match accept_key(request.headers()) {
             Ok(accept) => accept,
@@ -53,6 +57,10 @@ impl Site {
             self.metrics.turned_away.inc();
             return refused(Refusal::Unavailable);
         };
+        let admitted = match self.may_come(&request, dialect, address).await {
+            Ok(admitted) => admitted,
+            Err(why) => return not_admitted(why),
+        };
         let (dialect, subprotocol) = flavour(dialect, request.headers());
         let upgrade = hyper::upgrade::on(&mut request);
         let (entered, answer) = oneshot::channel();
@@ -60,7 +68,7 @@ impl Site {
         // In a task of its own, since a request ends when its client hangs up, and nobody may be left halfway in.
         self.tasks.spawn(async move {
             // A task is as large as the largest of its moments: what is over soon is kept apart.
-            let socket = Box::pin(site.open_socket(upgrade, dialect, visit, entered)).await;
+            let socket = Box::pin(site.open_socket(upgrade, dialect, (visit, admitted), entered)).await;
             drop(turn);
             if let Some(mut socket) = socket {
                 socket.serve().await;
@@ -72,6 +80,25 @@ impl Site {
             Ok(Err(why)) => refused(why),
             Err(_) => refused(Refusal::Unavailable),
         }
+    }
+
+    /// What the program says to it that this node is a part of; it need not say anything.
+    async fn may_come(
+        &self,
+        request: &Request<Incoming>,
+        dialect: &'static dyn Dialect,
+        address: IpAddr,
+    ) -> Result<Admitted, NotAdmitted> {
+        let Some(admission) = &self.admission else { return Ok(Admitted::default()) };
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        let arrival = Arrival {
+            dialect: dialect.name(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: request.headers().clone(),
+            address,
+        };
+        admission.admit(arrival).await
     }
 
     /// What the connection is, and goes by: for who wants to know.
@@ -94,11 +121,11 @@ impl Site {
         self: Arc<Self>,
         upgrade: OnUpgrade,
         dialect: &'static dyn Dialect,
-        visit: Visit,
+        (visit, admitted): (Visit, Admitted),
         entered: oneshot::Sender<Result<(), Refusal>>,
     ) -> Option<Socket<Wire>> {
-        let admitted = match self.admit(dialect, visit).await {
-            Ok(admitted) => admitted,
+        let welcome = match self.welcome(dialect, visit, &admitted).await {
+            Ok(welcome) => welcome,
             Err(why) => {
                 let _ = entered.send(Err(why));
                 return None;
@@ -114,19 +141,28 @@ impl Site {
                 None
             }
         };
-        match (admitted, stream) {
-            (Admitted::Seated(seated), Some(stream)) => {
+        match (welcome, stream) {
+            (Welcome::Seated(seated), Some(stream)) => {
                 let (router, manners) = (self.router.clone(), self.manners.clone());
-                return Some(Socket::new(stream, dialect, seated, router, manners, self.metrics.clone()));
+                let desk = Desk { handlers: self.handlers.clone(), admitted: Arc::new(admitted) };
+                return Some(Socket::new(
+                    stream,
+                    dialect,
+                    seated,
+                    router,
+                    desk,
+                    manners,
+                    self.metrics.clone(),
+                ));
             }
-            (Admitted::Seated(seated), None) => {
+            (Welcome::Seated(seated), None) => {
                 self.router.gone(dialect, &seated.speaker, Parting::Dropped).await;
             }
-            (Admitted::TurnedAway(words, goodbye), Some(stream)) => {
+            (Welcome::TurnedAway(words, goodbye), Some(stream)) => {
                 self.metrics.goodbye(goodbye);
                 socket::turn_away(stream, words, goodbye, &self.manners).await;
             }
-            (Admitted::TurnedAway(..), None) => {}
+            (Welcome::TurnedAway(..), None) => {}
         }
         None
     }
@@ -141,6 +177,10 @@ impl Site {
                 self.listed_origin(headers)?;
                 Ok(Visit::Claim(peer, token))
             }
+            Door::Guest { room } => {
+                self.listed_origin(headers)?;
+                Ok(Visit::Arrive(room))
+            }
             Door::Open => {
                 self.listed_origin(headers)?;
                 Ok(Visit::Roam)
@@ -154,28 +194,41 @@ impl Site {
     }
 
     /// Gives a connection its seat, or the words with which it is sent away; or refuses it without a socket.
-    async fn admit(&self, dialect: &'static dyn Dialect, visit: Visit) -> Result<Admitted, Refusal> {
+    async fn welcome(
+        &self,
+        dialect: &'static dyn Dialect,
+        visit: Visit,
+        admitted: &Admitted,
+    ) -> Result<Welcome, Refusal> {
         let seated = match visit {
             Visit::Enter(wish) => {
                 let seated = self.router.enter(dialect, &wish).await?;
                 if dialect.customs().announces_session {
                     self.greet(dialect, wish.made, &seated);
                 }
-                return Ok(Admitted::Seated(seated));
+                return Ok(Welcome::Seated(seated));
             }
-            Visit::Roam => return Ok(Admitted::Seated(self.router.open(dialect))),
-            Visit::TurnAway(words) => return Ok(Admitted::TurnedAway(Some(words), Goodbye::NotSeated)),
+            Visit::Arrive(room) => {
+                let profile = match &admitted.name {
+                    Some(name) => mesh::profile(Some(name)),
+                    None => dialect.customs().default_profile.into(),
+                };
+                let seated = self.router.arrive(dialect, (&room, &new_id()), profile).await?;
+                return Ok(Welcome::Seated(seated));
+            }
+            Visit::Roam => return Ok(Welcome::Seated(self.router.open(dialect))),
+            Visit::TurnAway(words) => return Ok(Welcome::TurnedAway(Some(words), Goodbye::NotSeated)),
             Visit::Prove(claimant) => {
                 let known = match &claimant {
                     Some(claimant) => self.is_registered(claimant).await?,
                     None => false,
                 };
                 let Some(claimant) = claimant.filter(|_| known) else {
-                    return Ok(Admitted::TurnedAway(None, Goodbye::Unauthenticated));
+                    return Ok(Welcome::TurnedAway(None, Goodbye::Unauthenticated));
                 };
                 match self.router.claim(dialect, claimant.peer, "".into()).await {
                     Err(Refusal::Taken) => {
-                        return Ok(Admitted::TurnedAway(None, Goodbye::AlreadyConnected));
+                        return Ok(Welcome::TurnedAway(None, Goodbye::AlreadyConnected));
                     }
                     claimed => claimed,
                 }
@@ -186,13 +239,13 @@ impl Site {
             }
         };
         let (why, refusal) = match seated {
-            Ok(seated) => return Ok(Admitted::Seated(seated)),
+            Ok(seated) => return Ok(Welcome::Seated(seated)),
             Err(refusal @ Refusal::Taken) => (NotSeated::Taken, refusal),
             Err(refusal @ Refusal::Full) => (NotSeated::TooMany, refusal),
             Err(refusal) => return Err(refusal),
         };
         let words = dialect.encode(&Event::NotSeated(why)).ok_or(refusal)?;
-        Ok(Admitted::TurnedAway(Some(words), Goodbye::NotSeated))
+        Ok(Welcome::TurnedAway(Some(words), Goodbye::NotSeated))
     }
 }
 
@@ -200,6 +253,8 @@ impl Site {
 enum Visit {
     /// A place in a room.
     Enter(Wish),
+    /// A place in this room as somebody new.
+    Arrive(RoomId),
     /// This name, with this token.
     Claim(PeerId, String),
     /// No place yet.
@@ -211,7 +266,7 @@ enum Visit {
 }
 
 /// What it gets.
-enum Admitted {
+enum Welcome {
     /// A seat.
     Seated(Seated),
     /// A socket on which these are the only words, and why.
@@ -237,13 +292,28 @@ fn unwrap(upgraded: Upgraded) -> Option<(Wire, Bytes)> {
     Some((parts.io.into_inner(), parts.read_buf))
 }
 
+fn not_admitted(why: NotAdmitted) -> Answer {
+    let (status, error, message) = match why {
+        NotAdmitted::Unknown => (StatusCode::UNAUTHORIZED, "unknown", "this node has to know who you are"),
+        NotAdmitted::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "you may not come in here"),
+        NotAdmitted::Unavailable => return refused(Refusal::Unavailable),
+    };
+    problem(status, error, message)
+}
+
+/// Whether a WebSocket is asked for, and not a page.
+pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+    has(headers, header::UPGRADE, "websocket")
+}
+
+fn has(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
+}
+
 /// The answer to the client's key, or why this is no WebSocket handshake.
 fn accept_key(headers: &HeaderMap) -> Result<String, Answer> {
-    let has = |name: header::HeaderName, word: &str| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
-    };
-    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+    if !is_asked_for(headers) || !has(headers, header::CONNECTION, "upgrade") {
         let mut answer = problem(
             StatusCode::UPGRADE_REQUIRED,
             "not_a_websocket",
@@ -252,7 +322,7 @@ fn accept_key(headers: &HeaderMap) -> Result<String, Answer> {
         answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return Err(answer);
     }
-    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+    if !has(headers, header::SEC_WEBSOCKET_VERSION, "13") {
         let mut answer =
             problem(StatusCode::UPGRADE_REQUIRED, "version", "Sec-WebSocket-Version has to be 13");
         answer.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));

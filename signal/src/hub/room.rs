@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::mailbox::Letter;
 use super::roster::Turn;
 use super::session::Session;
 use crate::chance::Map;
@@ -247,6 +248,14 @@ impl Room {
             self.roster = self.dialect.encode(&Event::Roster { room: id.name(), peers: &self.roster() });
         }
         self.roster.clone()
+    }
+
+    /// A letter as it goes into the mailbox of one of this node's peers: with who is here, if its frame awaits that.
+    pub fn finish(&self, letter: Letter) -> Letter {
+        if !letter.frame.awaits_roster() {
+            return letter;
+        }
+        Letter { frame: self.dialect.beside_roster(&letter.frame, &self.roster()), ..letter }
     }
 
     /// The members on nodes other than `me`.

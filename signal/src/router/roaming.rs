@@ -21,7 +21,7 @@ use crate::message::{Destination, Event, Frame, NodeId, NotSeated, Parting, Peer
 /// Names that are tried for a new room. Where a quarter of all names is taken, one in a million finds none.
 const NAMES_TRIED: usize = 10;
 /// A room that is new to this node is read once more before anything is said there; but not for longer than this.
-const CATCH_UP: Duration = Duration::from_secs(2);
+pub(super) const CATCH_UP: Duration = Duration::from_secs(2);
 /// Rooms that a connection leaves at the same time when it ends.
 const LEFT_AT_ONCE: usize = 16;
 

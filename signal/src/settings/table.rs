@@ -84,6 +84,8 @@ const TABLE: &[Setting] = &[
     row("direct.registration", "720h", SPAN, "How long a name of direct is its user's after that one was last seen."),
     row("direct.trust_name", "false", Kind::Switch, "Whether the name in a cookie is believed without the proof beside it, as the original server did."),
 
+    row("mesh.at_root", "false", Kind::Switch, "Whether the WebSocket of mesh is at / too, where its original server stood; the page stays there for browsers."),
+
     row("socket.ping_interval", "30s", SPAN, "How often a connection is pinged."),
     row("socket.ping_timeout", "15s", SPAN, "How long a pong may take."),
     row("socket.receipt_after", "500ms", SPAN, "So long after something was written to it, a connection is asked (by a ping) whether that has arrived."),

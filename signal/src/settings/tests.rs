@@ -84,6 +84,7 @@ fn the_table_and_the_struct_agree() {
         fields::<Camus>("camus"),
         fields::<Peerjs>("peerjs"),
         fields::<Direct>("direct"),
+        fields::<Mesh>("mesh"),
         fields::<Socket>("socket"),
         fields::<Mailbox>("mailbox"),
         fields::<Links>("links"),

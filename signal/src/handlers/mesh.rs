@@ -1,0 +1,57 @@
+//! The protocol's own handlers. A program that registers one for the same type puts it in the place of ours.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Handlers, Limits, Lobby, MessageType, Payload, Problem, RegistrationError, Signed, Target, User,
+};
+use crate::access::admission::Admitted;
+use crate::dialect::mesh::{CLIENTS, Clients};
+use crate::message::To;
+
+/// Characters of a user's name, at most: it is in every list of all.
+const MAX_NAME: usize = 100;
+
+pub(super) fn handlers() -> Result<Handlers, RegistrationError> {
+    let mut handlers = Handlers::default();
+    handlers.register(&["CONFIRM_ID"], Limits::default(), confirm_id)?;
+    handlers.register(&["JOIN"], Limits::default(), join)?;
+    handlers.register(&["OFFER", "ANSWER", "CANDIDATE"], Limits::default(), relay)?;
+    handlers.register(&[CLIENTS], Limits::default(), clients)?;
+    Ok(handlers)
+}
+
+#[derive(Deserialize)]
+struct Introduction {
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct About {
+    user: User,
+}
+
+/// A user says what it is called. Whom the admission has named keeps that name.
+async fn confirm_id(
+    admitted: Admitted,
+    Payload(said): Payload<Introduction>,
+    lobby: Lobby,
+) -> Result<(), Problem> {
+    if said.name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
+        return Err(Problem::new(format!("CONFIRM_ID: the name has more than {MAX_NAME} characters")));
+    }
+    let user = lobby.rename(admitted.name.or(said.name).as_deref()).await?;
+    lobby.answer("CONFIRM_ID", &About { user }).await
+}
+
+async fn join(user: User, lobby: Lobby) -> Result<(), Problem> {
+    lobby.tell_others("JOIN", &About { user }).await
+}
+
+async fn relay(Target(to): Target, kind: MessageType, Signed(said): Signed, lobby: Lobby) {
+    lobby.carry(&To::Peer(to), &kind, &said).await;
+}
+
+async fn clients(lobby: Lobby) -> Result<(), Problem> {
+    lobby.answer(CLIENTS, &Clients { clients: lobby.users().await?, gone: None }).await
+}
