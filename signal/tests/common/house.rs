@@ -53,6 +53,16 @@ impl House {
         Self::open_on(Redis::start(), false, settings).await
     }
 
+    /// A Redis, for nodes of the scene's own.
+    pub(crate) async fn redis_alone() -> Self {
+        Self::open(Some(Redis::start()), &[], false, &[])
+    }
+
+    /// Where the Redis is.
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.as_ref().expect("there is one").url()
+    }
+
     /// The same, each node with a line to Redis that may be a bad one.
     pub(crate) async fn bad_lines(settings: Settings<'_>) -> Self {
         let house = Self::open_on(Redis::start(), true, settings).await;
