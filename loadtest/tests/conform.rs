@@ -10,7 +10,7 @@ use std::thread;
 use common::Server;
 
 /// The protocols that a node speaks.
-const SPOKEN: &[&str] = &["camus", "peerjs", "share", "direct", "y-webrtc"];
+const SPOKEN: &[&str] = &["camus", "peerjs", "share", "direct", "mesh", "y-webrtc"];
 
 /// What a node is told, so that scenes which need it are played.
 const SETTINGS: &[&str] = &[

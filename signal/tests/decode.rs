@@ -14,6 +14,7 @@ const PROTOCOLS: &[(&str, &str)] = &[
     ("peerjs", "peerjs"),
     ("share", "share"),
     ("direct", "direct"),
+    ("mesh", "mesh"),
     ("y_webrtc", "y-webrtc"),
 ];
 

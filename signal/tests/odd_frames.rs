@@ -71,6 +71,15 @@ const PEERJS: Protocol = Protocol {
     means_something: |frame| is_text(&frame["type"]),
     marker: |n| json!({ "type": "OFFER", "dst": "eve", "payload": n }).to_string(),
 };
+const MESH: Protocol = Protocol {
+    examples: &[
+        r#"{"type":"OFFER","payload":{"offer":{"type":"offer","sdp":"v=0\r\n"},"user":{"id":"bob"}},"target":{"id":"bob"}}"#,
+        r#"{"type":"JOIN","payload":{}}"#,
+        r#"{"type":"CONFIRM_ID","payload":{"name":"bob"}}"#,
+    ],
+    means_something: |frame| is_text(&frame["type"]) && frame["payload"].is_object(),
+    marker: |n| json!({ "type": format!("marker {n}"), "payload": {} }).to_string(),
+};
 const Y_WEBRTC: Protocol = Protocol {
     examples: &[
         r#"{"type":"publish","topic":"r","data":{"type":"announce","from":"bob"}}"#,
@@ -80,18 +89,16 @@ const Y_WEBRTC: Protocol = Protocol {
     marker: |n| json!({ "type": "publish", "topic": "marker", "n": n }).to_string(),
 };
 
-/// What stands in frames where something else should. Half a surrogate pair is not among it: it is carried, as it is JSON for
-/// browsers, and none for the reader of this test.
+/// What stands in frames where something else should. Numbers that no machine holds, and halves of surrogate pairs, are not
+/// among it: they are carried, as they are JSON, though not for the reader of this test.
 const ODD: &[&str] = &[
     "null",
     "7",
     "-0",
-    "1e999",
     "true",
     "[]",
     "{}",
     "\"\"",
-    "\"\\ud800\"",
     "\"\\u0000\"",
     "\"x\"",
     ",",
@@ -165,8 +172,10 @@ async fn breaks(protocol: &Protocol, eve: &mut Talker, bob: &mut Talker, bobs_ma
 fn answers(heard: &str, n: usize) -> bool {
     let frame: Value = serde_json::from_str(heard).unwrap_or_else(|e| panic!("{heard}: {e}"));
     let marker = Value::from(n);
-    let ends = || frame["message"].as_str().is_some_and(|text| text.ends_with(&format!(" marker {n}")));
-    [&frame["data"], &frame["payload"], &frame["n"]].contains(&&marker) || ends()
+    let says = |text: &Value| text.as_str().is_some_and(|text| text.contains(&format!("marker {n}")));
+    [&frame["data"], &frame["payload"], &frame["n"]].contains(&&marker)
+        || says(&frame["message"])
+        || says(&frame["payload"]["message"])
 }
 
 #[tokio::test]
@@ -240,6 +249,16 @@ async fn odd_frames_of_y_webrtc() {
         bob.tells(json!({ "type": "subscribe", "topics": ["r", "bob"] })).await;
         let marker = r#"{"type":"publish","topic":"bob","n":77}"#;
         breaks(&Y_WEBRTC, &mut eve, &mut bob, marker).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn odd_frames_of_mesh() {
+    play_for(CURTAIN, House::one_node(GENEROUS).await, async |house| {
+        let mut eve = Talker::knocks(&house.browser("eve"), "/mesh").await;
+        let mut bob = Talker::knocks(&house.browser("bob"), "/mesh").await;
+        breaks(&MESH, &mut eve, &mut bob, &(MESH.marker)(77)).await;
     })
     .await;
 }

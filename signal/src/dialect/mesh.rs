@@ -32,7 +32,8 @@ static CUSTOMS: Customs = Customs {
     names: Names::OfRoom,
     takeover: Takeover::ByToken,
     host: None,
-    hurries_receipts: false,
+    // Who is told that somebody has gone, who has heard it all the same, would call again.
+    hurries_receipts: true,
 };
 
 /// The room of all who speak it.
