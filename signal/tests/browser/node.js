@@ -34,3 +34,9 @@ export async function open(part, options) {
   const servedBy = (await fetch(url)).headers.get('x-served-by');
   return { part, url, ops, servedBy };
 }
+
+/** How many connections of `dialect` a node has. */
+export async function connections(node, dialect) {
+  const text = await (await fetch(new URL('/metrics', node.ops))).text();
+  return Number(new RegExp(`^signal_connections\\{dialect="${dialect}"\\} (\\d+)`, 'm').exec(text)[1]);
+}

@@ -1,15 +1,13 @@
 // An app that uses the published PeerJS client: it names its host, and leaves the rest to the client.
 import { fileURLToPath } from 'node:url';
 import { elsewhere } from './elsewhere.js';
+import { connections } from './node.js';
 import { until } from './until.js';
 
 const client = fileURLToPath(import.meta.resolve('peerjs/dist/peerjs.min.js'));
 
 /** How many PeerJS clients `node` has. */
-export async function clientsOf(node) {
-  const text = await (await fetch(new URL('/metrics', node.ops))).text();
-  return Number(/^signal_connections\{dialect="peerjs"\} (\d+)/m.exec(text)[1]);
-}
+export const clientsOf = (node) => connections(node, 'peerjs');
 
 /** The app in a browser of its own, at `url`, with nobody's id yet. */
 export async function app(house, url) {
