@@ -1,0 +1,63 @@
+// Somebody in a page that does what the client of an original does, with a network of his own that can break.
+import assert from 'node:assert/strict';
+import { phone } from './clients/phone.js';
+import { elsewhere } from './elsewhere.js';
+import { connections } from './node.js';
+import { tunnel } from './tunnel.js';
+import { until } from './until.js';
+
+const app = await elsewhere('<!doctype html><title>An app</title>');
+
+/** The node on which, and the two between which, a client's scene is played: one in memory, and two of a cluster. */
+export async function stages(house) {
+  const redis = await house.redis();
+  const [alone, a, b] = await Promise.all([house.node('alone'), house.node('a', { redis }), house.node('b', { redis })]);
+  return [[alone, alone], [a, b]];
+}
+
+/** Each of them has one connection of `dialect`; the same node twice has both. */
+export async function areApart(nodes, dialect) {
+  const each = nodes[0] === nodes[1] ? 2 : 1;
+  for (const node of nodes) assert.equal(await connections(node, dialect), each, `at ${node.part.name}`);
+}
+
+export class Client {
+  /** Opens the page of an app: one from elsewhere, or, when `path` is given, this page of the node. */
+  static async opens(browser, name, node, path) {
+    const line = await tunnel(node.url);
+    const page = await (await browser.newContext({ permissions: ['camera', 'microphone'] })).newPage();
+    await page.goto(path ? new URL(path, line.url).href : app);
+    await page.evaluate(phone);
+    return Object.assign(new Client(), { name, page, line });
+  }
+
+  /** The address of a WebSocket. */
+  socket = (path) => new URL(path, this.line.url.replace('http', 'ws')).href;
+
+  /** Runs what its app does in its page. */
+  does = (act, options) => this.page.evaluate(act, options);
+
+  /** All messages of this type that it has heard. */
+  heard = (type) => this.page.evaluate((type) => window.phone.heard.filter((message) => message.type === type), type);
+
+  hears = (type, times = 1) =>
+    until(`${this.name} hears ${type}, ${times} times`, async () => {
+      const heard = await this.heard(type);
+      return heard.length >= times && heard;
+    });
+
+  /** More comes of `kind` through the newest connection: pictures, or sound. */
+  async receives(kind) {
+    const received = () => this.page.evaluate((kind) => window.phone.received(kind), kind);
+    const before = await received();
+    await until(`${this.name} receives ${kind}`, async () => (await received()) > before + 5);
+  }
+
+  /** Its connection breaks, and nobody says goodbye. */
+  async drops() {
+    const before = (await this.heard('closed')).length;
+    this.line.isGone();
+    this.line.isBack();
+    await this.hears('closed', before + 1);
+  }
+}
