@@ -60,4 +60,6 @@ export class Client {
     this.line.isBack();
     await this.hears('closed', before + 1);
   }
+
+  closes = () => this.page.context().close();
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { areApart, Client, stages } from './client.js';
 import { connects } from './clients/direct.js';
+import { enters } from './clients/mesh.js';
 import { hosts, joins } from './clients/share.js';
 import { scene } from './scene.js';
 
@@ -36,6 +37,7 @@ scene('share: a user shows a screen to the host, whoever drops out', async (hous
     await host.receives('video');
     assert.deepEqual(await user.heard('STOP_SHARING'), [], 'nobody has told the user to stop');
     assert.equal((await host.heard('STOP_SHARING')).length, 1);
+    await Promise.all([host.closes(), user.closes()]);
   }
 });
 
@@ -65,5 +67,33 @@ scene('direct: users who have registered call each other by name, and one drops 
     const [{ originator, target }] = await alice.hears('offer');
     assert.deepEqual({ originator, target }, { originator: 'bob', target: 'alice' });
     await talk();
+    await both((person) => person.closes());
+  }
+});
+
+scene('mesh: who joins the lobby is called by whoever is in it, and one drops out', async (house) => {
+  const browser = await house.browser();
+  for (const [here, there] of await stages(house)) {
+    const alice = await Client.opens(browser, 'alice', here);
+    const bob = await Client.opens(browser, 'bob', there);
+    const comes = (person) => person.does(enters, { url: person.socket('/mesh'), name: person.name });
+    const talk = () =>
+      Promise.all([alice, bob].map((person) => Promise.all([person.receives('video'), person.receives('audio')])));
+    const id = await comes(alice);
+    assert.notEqual(await comes(bob), id);
+    await areApart([here, there], 'mesh');
+    const [{ payload }] = await bob.hears('OFFER');
+    assert.deepEqual(payload.user, { id, name: 'alice' });
+    await talk();
+
+    await bob.drops();
+    await talk();
+    await comes(bob);
+    await bob.hears('OFFER', 2);
+    await talk();
+    for (const person of [alice, bob]) {
+      assert.deepEqual(await person.heard('ERROR'), []);
+      await person.closes();
+    }
   }
 });
