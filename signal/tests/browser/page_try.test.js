@@ -264,6 +264,31 @@ scene('a whole exchange in y-webrtc: a topic, and what is published in it', asyn
   await a.hears('publish', ({ clients }) => clients === 1);
 });
 
+scene('a whole exchange in mesh: who one is, who is there, an offer and its answer', async (house) => {
+  const node = await house.node('a');
+  const { a, b } = await visits(house, node, '#mesh');
+  await a.connects();
+  await b.connects();
+  for (const peer of [a, b]) {
+    await peer.says('CONFIRM_ID');
+    await peer.hears('CONFIRM_ID');
+  }
+  await a.says('JOIN');
+  await b.hears('JOIN', ({ payload }) => payload.user.name === 'Ada');
+  await b.says('CLIENTS');
+  await b.hears('CLIENTS', ({ payload }) => payload.clients.length === 2);
+  await b.says('OFFER');
+  await a.hears('OFFER', ({ payload }) => payload.user.name === 'Bob' && payload.offer.type === 'offer');
+  await a.says('ANSWER');
+  await b.hears('ANSWER');
+  await a.says('CANDIDATE');
+  await b.hears('CANDIDATE');
+  await a.says('OFFER to nobody');
+  await a.hears('CLIENTS', ({ payload }) => 'gone' in payload);
+  await a.says('WHATEVER');
+  await a.hears('ERROR');
+});
+
 scene('only what the node speaks is offered, and links from elsewhere lead to it', async (house) => {
   const node = await house.node('a');
   const { visitor, a } = await visits(house, node, '#switchboard.v1');
