@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::conform::{Audition, SCRIPTS};
 use crate::crew::WORKER;
-use crate::dialect;
+use crate::dialect::{self, Says};
 use crate::machine;
 use crate::plan::{Churn, Joins, Plan, Speech, Traffic, Trust};
 use crate::schedule::CANDIDATE_BYTES;
@@ -47,7 +47,7 @@ What is counted:
   before the first is sent, and latency is measured from the moment at which a message was due, so a server that makes
   the driver wait cannot hide it. `lag` is how late the driver itself was.
 
-  lost         sent, and neither arrived nor told nor refused
+  lost         sent, and neither arrived nor accounted for below
   doubled      arrived again, on the same connection
   repeated     arrived again after the receiver had come back: it could not be known that it had
   misrouted    arrived at somebody else, or under another name
@@ -55,6 +55,8 @@ What is counted:
   damaged      arrived with other bytes
   told         the server told the sender that it could not be delivered
   refused      the server did not take it
+  cut          was not there yet when its sender's connection ended, and never came: the sender knows that it cannot know
+  missed       was said while its receiver was not connected, in a protocol that keeps nothing (y-webrtc)
   unsent       due while its sender had no connection
 
 Exit code:
@@ -67,6 +69,7 @@ A node's own limits, and settings to raise for a test that needs more:
   limits.messages_per_second, limits.bytes_per_second    what one peer may send: 200 and 512 KiB
   rooms.max_members                                      members of one room: 1000
   limits.rooms_per_minute                                rooms of more than 100 that one address may make: 60
+  limits.registrations_per_minute                        names of direct from one address: 60
   limits.connections, and the descriptors of its process";
 
 const CONFORM_EXAMPLES: &str = "\
@@ -154,7 +157,7 @@ impl Where {
 struct Common {
     #[command(flatten)]
     place: Where,
-    /// The protocol: camus, or echo for a server that sends everything back.
+    /// The protocol: camus, peerjs, share, direct or y-webrtc; or echo for a server that sends everything back.
     #[arg(long, default_value = "camus", help_heading = "Where")]
     dialect: String,
     /// Processes to run in; as many as their descriptors require, if not said.
@@ -384,15 +387,17 @@ impl Common {
     fn run(self, scenario: &'static str, crowd: &Crowd) -> Result<Run, String> {
         let Some(dialect) = dialect::named(&self.dialect) else {
             let names: Vec<_> = dialect::DIALECTS.iter().map(|dialect| dialect.name()).collect();
-            return Err(format!("--dialect {}: there are {}", self.dialect, names.join(" and ")));
+            return Err(format!("--dialect {}: there are {}", self.dialect, names.join(", ")));
         };
-        if dialect.is_alone() && scenario == "room" {
+        let speech = dialect.customs().speech;
+        if scenario == "room" && !matches!(speech, Says::ToPeerOrRoom | Says::ToRoom) {
             return Err(format!(
-                "--dialect {}: nobody hears another there, so there are no rooms",
+                "--dialect {}: nobody speaks to a whole room there; with camus and y-webrtc they do",
                 self.dialect
             ));
         }
-        let room = if dialect.is_alone() { 1 } else { crowd.room };
+        let is_alone = speech == Says::ToItself;
+        let room = if is_alone { 1 } else { crowd.room };
         if !crowd.peers.is_multiple_of(room) {
             let (fewer, more) = (crowd.peers / room * room, crowd.peers.div_ceil(room) * room);
             return Err(format!(
@@ -400,7 +405,7 @@ impl Common {
                 crowd.peers
             ));
         }
-        if room == 1 && !dialect.is_alone() && scenario != "idle" && scenario != "storm" {
+        if room == 1 && !is_alone && scenario != "idle" && scenario != "storm" {
             return Err("--room 1: nobody is there to talk to; 2 or more are needed".into());
         }
         let most = u32::try_from(machine::connections_per_process()).unwrap_or(u32::MAX);
@@ -579,10 +584,13 @@ mod tests {
     fn what_is_wrong_is_named_with_what_would_be_right() {
         let why = |line: &str| task(line).unwrap_err();
         assert_eq!(why("--peers 10"), "--peers 10 is no multiple of --room 4: 8 or 12 is");
-        assert_eq!(why("--dialect hula"), "--dialect hula: there are camus and echo");
+        assert_eq!(
+            why("--dialect hula"),
+            "--dialect hula: there are camus, peerjs, share, direct, y-webrtc, echo"
+        );
         assert_eq!(
             why("room --dialect echo"),
-            "--dialect echo: nobody hears another there, so there are no rooms"
+            "--dialect echo: nobody speaks to a whole room there; with camus and y-webrtc they do"
         );
         assert_eq!(why("--room 1"), "--room 1: nobody is there to talk to; 2 or more are needed");
         assert!(why("--rate 0").contains("a number above zero"), "{}", why("--rate 0"));

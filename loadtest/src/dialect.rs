@@ -1,11 +1,16 @@
 //! What a protocol is to the driver: how to get in, how to say something to a peer, how to read what comes.
 
 mod camus;
+mod direct;
 mod echo;
+mod peerjs;
+mod share;
+mod y_webrtc;
 
 use std::borrow::Cow;
 
 use futures_util::future::LocalBoxFuture;
+use hyper::HeaderMap;
 
 use crate::connect::{Door, NotIn};
 use crate::schedule::Word;
@@ -15,12 +20,14 @@ use crate::schedule::Word;
 pub struct Pass {
     /// The path to open, with its query.
     pub path: String,
+    /// What to show there: cookies.
+    pub headers: HeaderMap,
     /// What others call this peer.
     pub address: String,
 }
 
 /// A peer that wants to get in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Newcomer {
     /// The run that it belongs to.
     pub run: u32,
@@ -55,14 +62,61 @@ pub enum Heard<'a> {
     },
     /// The first answer: from now on this peer is in the room.
     Seated,
+    /// The same, and others call this peer so.
+    SeatedAs(String),
+    /// The same: this peer has opened a room, which is called so.
+    Opened(String),
+    /// This peer is not in its room, or not any more, and why: it has to come again.
+    Out(String),
     /// The server wants this to be sent back.
     Ping(String),
     /// A message to this peer could not be delivered.
     Told(String),
+    /// Nothing of what was said to this peer, and has not arrived, can be delivered any more.
+    ToldOfAll(String),
     /// The server did not take something, and why.
     Refused(String),
     /// Nothing that matters here.
     Other,
+}
+
+/// To whom peers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// A peer hears only itself.
+    ToItself,
+    /// To one peer.
+    ToPeer,
+    /// To one peer, or to all in the room.
+    ToPeerOrRoom,
+    /// To all in the room.
+    ToRoom,
+}
+
+/// What a protocol is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Customs {
+    /// To whom peers speak.
+    pub speech: Says,
+    /// Whether who speaks to a room hears it too.
+    pub room_hears_speaker: bool,
+    /// Whether the first of a room opens it, and the others speak with that one only.
+    pub has_host: bool,
+    /// Whether who has gone is still a member for a while, and is told later what it was to be told.
+    pub keeps_places: bool,
+    /// Whether nothing is kept for who is not there, and nobody told.
+    pub forgets: bool,
+}
+
+impl Customs {
+    /// One peer speaks to another; who has gone is gone.
+    pub const PLAIN: Self = Self {
+        speech: Says::ToPeer,
+        room_hears_speaker: false,
+        has_host: false,
+        keeps_places: false,
+        forgets: false,
+    };
 }
 
 /// A protocol.
@@ -70,14 +124,9 @@ pub trait Dialect: Sync {
     /// Its name, for `--dialect`.
     fn name(&self) -> &'static str;
 
-    /// Whether a peer hears only itself.
-    fn is_alone(&self) -> bool {
-        false
-    }
-
-    /// Whether who speaks to a room hears it too.
-    fn room_hears_speaker(&self) -> bool {
-        false
+    /// What it is like.
+    fn customs(&self) -> Customs {
+        Customs::PLAIN
     }
 
     /// Makes a room before anybody comes, if this one does not make itself.
@@ -89,18 +138,30 @@ pub trait Dialect: Sync {
     /// Asks to be let in.
     fn knock<'a>(&'a self, who: &'a Newcomer, door: Door<'a>) -> LocalBoxFuture<'a, Result<Pass, NotIn>>;
 
-    /// What to say first; it is answered by something that is [`Heard::Seated`].
-    fn greetings(&self, who: &Newcomer) -> Vec<String>;
+    /// What to say first; the last of it is answered by something that is [`Heard::Seated`] or the like. `room` is the room's
+    /// name where a host has opened it.
+    fn greetings(&self, who: &Newcomer, room: &str) -> Vec<String>;
 
-    /// A frame that says `payload`, which needs no escapes in JSON.
-    fn say(&self, to: To<'_>, word: Word, payload: &str) -> String;
+    /// A frame in which `who` says `payload`, which needs no escapes in JSON.
+    fn say(&self, who: &Newcomer, to: To<'_>, word: Word, payload: &str) -> String;
 
     /// What a frame says.
     fn hear<'a>(&self, frame: &'a str) -> Heard<'a>;
 }
 
 /// All of them.
-pub const DIALECTS: &[&dyn Dialect] = &[&camus::Camus, &echo::Echo];
+pub const DIALECTS: &[&dyn Dialect] =
+    &[&camus::Camus, &peerjs::Peerjs, &share::Share, &direct::Direct, &y_webrtc::YWebrtc, &echo::Echo];
+
+/// The name of a peer where peers choose theirs: no other run has it.
+fn name_of(who: &Newcomer) -> String {
+    format!("load-{:08x}-{}", who.run, who.peer)
+}
+
+/// The name of a room where whoever comes chooses it: no other run has it.
+fn room_of(who: &Newcomer) -> String {
+    format!("load-{:08x}-{}", who.run, who.room)
+}
 
 /// The one of this name.
 pub fn named(name: &str) -> Option<&'static dyn Dialect> {

@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::connect::Doors;
 use crate::dialect::Dialect;
-use crate::ledger::Ledger;
+use crate::ledger::{Excuse, Ledger};
 use crate::measure::Second;
 use crate::plan::{Plan, Speech, Traffic};
 use crate::schedule::Schedule;
@@ -124,6 +124,8 @@ pub struct Floor {
     /// What else happened.
     pub happenings: RefCell<Happenings>,
     bells: Vec<Bell>,
+    /// What each room is called by its host, while it is there.
+    rooms: Vec<watch::Sender<Option<String>>>,
     seats: RefCell<Vec<Seat>>,
 }
 
@@ -143,6 +145,7 @@ impl Floor {
             second: RefCell::default(),
             happenings: RefCell::default(),
             bells: (0..peers).map(|_| Bell::default()).collect(),
+            rooms: plan.rooms.clone().map(|_| watch::Sender::new(None)).collect(),
             seats: RefCell::new(vec![Seat::default(); peers]),
             plan,
         }
@@ -172,9 +175,47 @@ impl Floor {
             Seat { address: address.to_owned(), node, is_there: true };
     }
 
-    /// A peer has no connection any more.
-    pub fn unseat(&self, peer: u32) {
+    /// A peer that is there is called so from now on.
+    pub fn name(&self, peer: u32, address: &str) {
+        address.clone_into(&mut self.seats.borrow_mut()[self.place(peer)].address);
+    }
+
+    /// A peer hears what is said to it from now on.
+    pub fn listens(&self, peer: u32) {
+        if self.dialect.customs().forgets {
+            self.excuse_what_it_missed(peer);
+        }
+    }
+
+    /// A peer has no connection any more; `is_lost` if that was not its own wish.
+    pub fn unseat(&self, peer: u32, is_lost: bool) {
         self.seats.borrow_mut()[self.place(peer)].is_there = false;
+        let customs = self.dialect.customs();
+        if customs.has_host && self.is_host(peer) {
+            self.room(peer).send_replace(None);
+        }
+        if is_lost || !customs.keeps_places {
+            let mut ledger = self.ledger.borrow_mut();
+            self.plan.members(peer).for_each(|to| ledger.excuse(peer, to, Excuse::Cut));
+        }
+        if customs.forgets {
+            self.excuse_what_it_missed(peer);
+        }
+    }
+
+    fn excuse_what_it_missed(&self, peer: u32) {
+        let mut ledger = self.ledger.borrow_mut();
+        self.plan.members(peer).for_each(|from| ledger.excuse(from, peer, Excuse::Missed));
+    }
+
+    /// Whether a peer is the first of its room, which opens it where that is somebody's to do.
+    pub fn is_host(&self, peer: u32) -> bool {
+        self.plan.members(peer).start == peer
+    }
+
+    /// The room of a peer, as its host calls it.
+    pub fn room(&self, peer: u32) -> &watch::Sender<Option<String>> {
+        &self.rooms[(self.plan.room_of(peer) - self.plan.rooms.start) as usize]
     }
 
     /// Whether a peer is connected.
@@ -229,10 +270,20 @@ impl Floor {
         }
     }
 
+    fn member_at(&self, peer: u32, address: &str) -> Option<u32> {
+        self.plan.members(peer).find(|member| self.with_address(*member, |known| known == address))
+    }
+
+    /// The server told a peer that nothing of what it had said to this address can be delivered any more.
+    pub fn told_of_all(&self, peer: u32, address: &str) {
+        if let Some(to) = self.member_at(peer, address) {
+            self.ledger.borrow_mut().excuse(peer, to, Excuse::Told);
+        }
+    }
+
     /// The server told a peer that a message to this address could not be delivered.
     pub fn told(&self, peer: u32, address: &str) {
-        let mut members = self.plan.members(peer);
-        let to = members.find(|member| self.with_address(*member, |known| known == address));
+        let to = self.member_at(peer, address);
         self.second.borrow_mut().sent_back += 1;
         match to {
             Some(to) => self.ledger.borrow_mut().told(peer, to),

@@ -3,7 +3,7 @@
 //! Messages are numbered per ordered pair of peers, so what is missing, came twice, came too late or came to somebody
 //! else shows by itself, whatever the protocol.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Tally {
     pub sent: u64,
     /// Of these, how many arrived where they should.
     pub received: u64,
-    /// Sent, and neither arrived nor told nor refused.
+    /// Sent, and neither arrived nor accounted for by what follows.
     pub lost: u64,
     /// Arrivals of what had arrived before, on the same connection.
     pub doubled: u64,
@@ -31,6 +31,12 @@ pub struct Tally {
     pub damaged: u64,
     /// The server told the sender that it could not be delivered.
     pub told: u64,
+    /// Not there yet when its sender's connection ended: the sender knows that it cannot know.
+    #[serde(default)]
+    pub cut: u64,
+    /// Said while its receiver was not connected, in a protocol that keeps nothing for anybody.
+    #[serde(default)]
+    pub missed: u64,
     /// The server did not take it, and said so.
     pub refused: u64,
     /// Told to be undeliverable, and arrived nevertheless.
@@ -52,9 +58,9 @@ impl Tally {
         all.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Sent, and so far neither arrived nor told nor refused.
+    /// Sent, and so far neither arrived nor accounted for.
     pub fn missing(&self) -> u64 {
-        self.sent.saturating_sub(self.received + self.told + self.refused)
+        self.sent.saturating_sub(self.received + self.told + self.refused + self.cut + self.missed)
     }
 }
 
@@ -69,9 +75,32 @@ impl std::ops::AddAssign for Tally {
         self.reordered += other.reordered;
         self.damaged += other.damaged;
         self.told += other.told;
+        self.cut += other.cut;
+        self.missed += other.missed;
         self.refused += other.refused;
         self.told_wrongly += other.told_wrongly;
         self.unsent += other.unsent;
+    }
+}
+
+/// Why a message that does not arrive is not lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excuse {
+    /// Its sender was told, with all that it had said to the same receiver.
+    Told,
+    /// Its sender's connection ended before it could be told.
+    Cut,
+    /// Its receiver was not there, and nothing is kept for it.
+    Missed,
+}
+
+impl Excuse {
+    fn count(self, tally: &mut Tally) -> &mut u64 {
+        match self {
+            Self::Told => &mut tally.told,
+            Self::Cut => &mut tally.cut,
+            Self::Missed => &mut tally.missed,
+        }
     }
 }
 
@@ -85,6 +114,8 @@ struct Pair {
     next: u32,
     /// Older than the youngest, and not there yet.
     gaps: BTreeSet<u32>,
+    /// Not there yet, and not lost if they never are.
+    excused: BTreeMap<u32, Excuse>,
     /// The receiver's connection on which the last arrived.
     visit: u32,
     /// What may come again on it: those before the second that are not before the first.
@@ -119,8 +150,18 @@ impl Pair {
         arrival
     }
 
+    /// Whatever is not there yet may never be. How many there are that had no excuse before.
+    fn excuse(&mut self, why: Excuse) -> u64 {
+        let missing = self.gaps.iter().copied().chain(self.next..self.sent);
+        let before = self.excused.len();
+        for seq in missing {
+            self.excused.entry(seq).or_insert(why);
+        }
+        (self.excused.len() - before) as u64
+    }
+
     fn missing(&self) -> u32 {
-        self.sent.saturating_sub(self.received + self.told)
+        self.sent.saturating_sub(self.received + self.told + self.excused.len() as u32)
     }
 
     fn told_wrongly(&self) -> u32 {
@@ -176,6 +217,9 @@ impl Ledger {
             return false;
         };
         let arrival = pair.take(stamp.seq, visit);
+        if let Some(why) = pair.excused.remove(&stamp.seq) {
+            *why.count(&mut self.so_far) -= 1;
+        }
         if !is_sender {
             self.so_far.misrouted += 1;
         }
@@ -207,6 +251,13 @@ impl Ledger {
     pub fn told(&mut self, from: u32, to: u32) {
         self.pairs.entry((from, to)).or_default().told += 1;
         self.so_far.told += 1;
+    }
+
+    /// What `from` has said to `to`, and is not there yet, is not lost if it never comes.
+    pub fn excuse(&mut self, from: u32, to: u32, why: Excuse) {
+        if let Some(pair) = self.pairs.get_mut(&(from, to)) {
+            *why.count(&mut self.so_far) += pair.excuse(why);
+        }
     }
 
     /// The server did not take a message, without saying which.
@@ -324,6 +375,23 @@ mod tests {
         ledger.arrived((BOB, 1), &stamp(ALICE, BOB, 0), true, true);
         ledger.told(ALICE, BOB);
         assert_eq!((ledger.closed().lost, ledger.closed().told_wrongly), (1, 1));
+    }
+
+    #[test]
+    fn what_has_an_excuse_is_not_lost_and_arrives_if_it_does() {
+        let mut ledger = Ledger::new(RUN);
+        (0..4).for_each(|_| ledger.sent(ALICE, BOB));
+        ledger.arrived((BOB, 1), &stamp(ALICE, BOB, 1), true, true);
+        ledger.excuse(ALICE, BOB, Excuse::Told);
+        ledger.excuse(ALICE, BOB, Excuse::Cut);
+        ledger.excuse(ALICE, CAROL, Excuse::Cut);
+        assert_eq!((ledger.so_far().told, ledger.so_far().missing()), (3, 0));
+        ledger.arrived((BOB, 1), &stamp(ALICE, BOB, 2), true, true);
+        ledger.sent(ALICE, BOB);
+        ledger.excuse(ALICE, BOB, Excuse::Missed);
+        ledger.sent(ALICE, BOB);
+        let expected = Tally { sent: 6, received: 2, told: 2, missed: 1, lost: 1, ..Tally::default() };
+        assert_eq!(ledger.closed(), expected);
     }
 
     #[test]

@@ -7,13 +7,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use hyper::HeaderMap;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::connect::{NotIn, Socket};
-use crate::dialect::{Heard, Newcomer, Pass, To};
+use crate::dialect::{Heard, Newcomer, Pass, Says, To};
 use crate::floor::{Floor, Phase, count};
+use crate::ledger::Excuse;
 use crate::plan::Speech;
 use crate::schedule::{Word, listener};
 use crate::stamp::{EVERYONE, STAMP_BYTES, Stamp};
@@ -37,6 +37,14 @@ enum Over {
     Away(Duration),
     /// It was thrown out.
     Lost(String),
+}
+
+/// What a frame changes for a peer.
+enum Standing {
+    /// It is in.
+    In,
+    /// It is not, or not any more, and why.
+    Out(String),
 }
 
 enum Turn {
@@ -76,12 +84,16 @@ impl Peer {
         let entered = self.first_visit().await;
         if entered.is_none() {
             floor.happenings.borrow_mut().outside += 1;
+            if floor.is_host(self.who.peer) {
+                // Nobody need wait for a room that is never opened.
+                floor.room(self.who.peer).send_replace(Some(String::new()));
+            }
         }
         floor.arrivals.add_permits(1);
         let mut socket = entered;
         while let Some(mut wire) = socket.take() {
             let over = self.stay(&mut wire).await;
-            floor.unseat(self.who.peer);
+            floor.unseat(self.who.peer, matches!(over, Over::Lost(_)));
             let pause = match over {
                 Over::Left => return self.say_goodbye(&mut wire, SHORT_FAREWELL).await,
                 Over::Away(pause) => {
@@ -102,6 +114,7 @@ impl Peer {
     /// Comes in for the first time, in one of the places for that, and says how long it took.
     async fn first_visit(&mut self) -> Option<Socket> {
         let floor = self.floor.clone();
+        self.room_is_open().await;
         let _permit = floor.handshakes.acquire().await.ok()?;
         let came = floor.clock.now();
         for _ in 0..TRIES {
@@ -125,6 +138,7 @@ impl Peer {
     async fn come_back(&mut self) -> Option<Socket> {
         let floor = self.floor.clone();
         while floor.phase.get() != Phase::Leaving {
+            self.room_is_open().await;
             let permit = floor.handshakes.acquire().await;
             let entered = self.enter().await;
             drop(permit);
@@ -146,6 +160,14 @@ impl Peer {
         None
     }
 
+    /// Who is not the host of its room cannot come in before that one.
+    async fn room_is_open(&self) {
+        if self.floor.dialect.customs().has_host && !self.floor.is_host(self.who.peer) {
+            // The floor holds the other end.
+            let _ = self.floor.room(self.who.peer).subscribe().wait_for(Option::is_some).await;
+        }
+    }
+
     /// One attempt, until the server has answered the first word. The next one is made at the next node.
     async fn enter(&mut self) -> Result<Socket, NotIn> {
         let floor = self.floor.clone();
@@ -156,28 +178,30 @@ impl Peer {
             None => floor.dialect.knock(&self.who, door).await?,
         };
         let pass = self.pass.insert(pass).clone();
-        let (mut socket, node) = door.websocket(&pass.path, HeaderMap::new()).await?;
+        let (mut socket, node) = door.websocket(&pass.path, pass.headers).await?;
         floor.seat(self.who.peer, &pass.address, node);
         let patience = floor.plan.joins.handshake_timeout;
         let seated = timeout(patience, self.greet(&mut socket)).await.unwrap_or(Err(NotIn::Late(patience)));
-        if seated.is_err() {
-            floor.unseat(self.who.peer);
+        match seated {
+            Ok(()) => floor.listens(self.who.peer),
+            Err(_) => floor.unseat(self.who.peer, true),
         }
         seated.map(|()| socket)
     }
 
     async fn greet(&self, socket: &mut Socket) -> Result<(), NotIn> {
-        for greeting in self.floor.dialect.greetings(&self.who) {
+        let room = self.floor.room(self.who.peer).borrow().clone().unwrap_or_default();
+        for greeting in self.floor.dialect.greetings(&self.who, &room) {
             socket.feed(Message::text(greeting)).await.map_err(|why| NotIn::Broken(why.to_string()))?;
         }
         socket.flush().await.map_err(|why| NotIn::Broken(why.to_string()))?;
         loop {
             match socket.next().await {
-                Some(Ok(Message::Text(frame))) => {
-                    if self.hear(&frame, socket) {
-                        return Ok(());
-                    }
-                }
+                Some(Ok(Message::Text(frame))) => match self.hear(&frame, socket) {
+                    Some(Standing::In) => return Ok(()),
+                    Some(Standing::Out(why)) => return Err(NotIn::Broken(why)),
+                    None => {}
+                },
                 Some(Ok(Message::Close(frame))) => return Err(NotIn::Broken(closed(frame))),
                 Some(Ok(_)) => {}
                 Some(Err(why)) => return Err(NotIn::Broken(why.to_string())),
@@ -209,7 +233,9 @@ impl Peer {
                     }
                 }
                 Turn::Read(Some(Ok(Message::Text(frame)))) => {
-                    self.hear(&frame, socket);
+                    if let Some(Standing::Out(why)) = self.hear(&frame, socket) {
+                        return Over::Lost(why);
+                    }
                 }
                 Turn::Read(Some(Ok(Message::Close(frame)))) => return Over::Lost(closed(frame)),
                 Turn::Read(Some(Ok(_))) => {}
@@ -219,8 +245,8 @@ impl Peer {
         }
     }
 
-    /// Takes in a frame. Whether it is the first answer.
-    fn hear(&self, frame: &str, socket: &mut Socket) -> bool {
+    /// Takes in a frame, and says what it changes for this peer.
+    fn hear(&self, frame: &str, socket: &mut Socket) -> Option<Standing> {
         let floor = &self.floor;
         match floor.dialect.hear(frame) {
             Heard::Said { from, payload } => match Stamp::read(payload) {
@@ -234,11 +260,21 @@ impl Peer {
                 let _ = Pin::new(socket).start_send(Message::text(answer));
             }
             Heard::Told(address) => floor.told(self.who.peer, &address),
+            Heard::ToldOfAll(address) => floor.told_of_all(self.who.peer, &address),
             Heard::Refused(why) => floor.refused(&why),
-            Heard::Seated => return true,
+            Heard::Seated => return Some(Standing::In),
+            Heard::SeatedAs(address) => {
+                floor.name(self.who.peer, &address);
+                return Some(Standing::In);
+            }
+            Heard::Opened(room) => {
+                floor.room(self.who.peer).send_replace(Some(room));
+                return Some(Standing::In);
+            }
+            Heard::Out(why) => return Some(Standing::Out(why)),
             Heard::Other => {}
         }
-        false
+        None
     }
 
     /// The time at which the next message is due, if there is one.
@@ -281,10 +317,16 @@ impl Peer {
         let listeners: Vec<u32>;
         let frame = match floor.plan.traffic.map(|traffic| traffic.speech) {
             Some(Speech::Address(bytes)) => {
-                let hears_itself = floor.dialect.room_hears_speaker();
-                listeners = floor.plan.members(me).filter(|to| *to != me || hears_itself).collect();
+                listeners = self.room_that_listens();
                 let seq = listeners.first().map_or(0, |to| floor.ledger.borrow().next(me, *to));
-                floor.dialect.say(To::Room, Word::Text, &stamp(EVERYONE, seq).payload(bytes.max(STAMP_BYTES)))
+                let payload = stamp(EVERYONE, seq).payload(bytes.max(STAMP_BYTES));
+                floor.dialect.say(&self.who, To::Room, Word::Text, &payload)
+            }
+            Some(Speech::Calls) | None if floor.dialect.customs().speech == Says::ToRoom => {
+                listeners = self.room_that_listens();
+                let seq = listeners.first().map_or(0, |to| floor.ledger.borrow().next(me, *to));
+                let word = Word::of_call(seq);
+                floor.dialect.say(&self.who, To::Room, word, &stamp(EVERYONE, seq).payload(word.bytes()))
             }
             Some(Speech::Calls) | None => {
                 let to = self.listener();
@@ -292,23 +334,39 @@ impl Peer {
                 let seq = floor.ledger.borrow().next(me, to);
                 let word = Word::of_call(seq);
                 let payload = stamp(to, seq).payload(word.bytes());
-                floor.with_address(to, |address| floor.dialect.say(To::Peer(address), word, &payload))
+                floor.with_address(to, |address| {
+                    floor.dialect.say(&self.who, To::Peer(address), word, &payload)
+                })
             }
         };
         Pin::new(socket).start_send(Message::text(frame))?;
         floor.second.borrow_mut().sent += listeners.len() as u64;
         let mut ledger = floor.ledger.borrow_mut();
-        listeners.iter().for_each(|to| ledger.sent(me, *to));
+        for to in listeners {
+            ledger.sent(me, to);
+            if floor.dialect.customs().forgets && !floor.is_there(to) {
+                ledger.excuse(me, to, Excuse::Missed);
+            }
+        }
         Ok(())
+    }
+
+    /// Who hears what is said to the room.
+    fn room_that_listens(&self) -> Vec<u32> {
+        let (me, customs) = (self.who.peer, self.floor.dialect.customs());
+        self.floor.plan.members(me).filter(|to| *to != me || customs.room_hears_speaker).collect()
     }
 
     /// To whom the next message goes: the others in the room, one after the other.
     fn listener(&self) -> u32 {
         let me = self.who.peer;
-        if self.floor.dialect.is_alone() {
+        let (members, customs) = (self.floor.plan.members(me), self.floor.dialect.customs());
+        if customs.speech == Says::ToItself {
             return me;
         }
-        let members = self.floor.plan.members(me);
+        if customs.has_host && me != members.start {
+            return members.start;
+        }
         let others = members.len() as u32 - 1;
         members.start + (me - members.start + 1 + listener(self.done, others)) % (others + 1)
     }

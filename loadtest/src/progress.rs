@@ -17,6 +17,8 @@ const EVERY: Duration = Duration::from_secs(5);
 pub struct Progress {
     bar: Option<ProgressBar>,
     last: Option<Instant>,
+    /// Whether it has been said that they talk.
+    talks: bool,
 }
 
 impl Progress {
@@ -30,7 +32,7 @@ impl Progress {
             }
             bar
         });
-        Self { bar, last: None }
+        Self { bar, last: None, talks: false }
     }
 
     /// So many have come in.
@@ -54,6 +56,10 @@ impl Progress {
             let latency = second.latency();
             let (p99, lag) = (latency.millis_at(0.99), second.lag.millis_at(0.99));
             let _ = write!(message, " · p99 {p99:.2} ms · own lag {lag:.2} ms");
+        }
+        if !std::mem::replace(&mut self.talks, true) {
+            // Whoever waits for that is not made to wait.
+            self.last = None;
         }
         self.show(now.min(of), of, message);
     }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use futures_util::future::LocalBoxFuture;
+use hyper::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Dialect, Heard, Newcomer, Pass, To};
+use super::{Customs, Dialect, Heard, Newcomer, Pass, Says, To, room_of};
 use crate::connect::{Door, NotIn};
 use crate::schedule::Word;
 
@@ -38,10 +39,6 @@ struct Frame<'a> {
     data: &'a RawValue,
 }
 
-fn slug(who: &Newcomer) -> String {
-    format!("load-{:08x}-{}", who.run, who.room)
-}
-
 fn to_server(kind: &str, data: &str) -> String {
     format!(r#"{{"receiver":"{SERVER}","type":"{kind}","data":{data}}}"#)
 }
@@ -51,14 +48,14 @@ impl Dialect for Camus {
         "camus"
     }
 
-    fn room_hears_speaker(&self) -> bool {
-        true
+    fn customs(&self) -> Customs {
+        Customs { speech: Says::ToPeerOrRoom, room_hears_speaker: true, keeps_places: true, ..Customs::PLAIN }
     }
 
     fn prepare<'a>(&'a self, first: &'a Newcomer, door: Door<'a>) -> LocalBoxFuture<'a, Result<(), NotIn>> {
         Box::pin(async move {
             if first.members > MADE_BY_ENTERING {
-                let wish = json!({ "name": slug(first), "guest_limit": first.members });
+                let wish = json!({ "name": room_of(first), "guest_limit": first.members });
                 door.post("/api/rooms", Some(wish.to_string())).await?;
             }
             Ok(())
@@ -67,15 +64,16 @@ impl Dialect for Camus {
 
     fn knock<'a>(&'a self, who: &'a Newcomer, door: Door<'a>) -> LocalBoxFuture<'a, Result<Pass, NotIn>> {
         Box::pin(async move {
-            let slug = slug(who);
+            let slug = room_of(who);
             let reply = door.post(&format!("/api/rooms/{slug}/clients"), None).await?;
             let client: Client = serde_json::from_slice(&reply.body)
                 .map_err(|why| NotIn::Broken(format!("no id and token in the answer: {why}")))?;
-            Ok(Pass { path: format!("/room/{slug}/ws?token={}", client.token), address: client.id })
+            let path = format!("/room/{slug}/ws?token={}", client.token);
+            Ok(Pass { path, headers: HeaderMap::new(), address: client.id })
         })
     }
 
-    fn greetings(&self, who: &Newcomer) -> Vec<String> {
+    fn greetings(&self, who: &Newcomer, _: &str) -> Vec<String> {
         let asked: &[&str] = match who.asks_for_roster {
             true => &["ping", "get-ice-servers", "get-room-info"],
             false => &["ping"],
@@ -83,7 +81,7 @@ impl Dialect for Camus {
         asked.iter().map(|kind| to_server(kind, "0")).collect()
     }
 
-    fn say(&self, to: To<'_>, word: Word, payload: &str) -> String {
+    fn say(&self, _: &Newcomer, to: To<'_>, word: Word, payload: &str) -> String {
         let receiver = match to {
             To::Peer(address) => address,
             To::Room => ROOM,
@@ -94,11 +92,7 @@ impl Dialect for Camus {
             Word::Candidate => "icecandidate",
             Word::Text => "text",
         };
-        let mut frame = String::with_capacity(64 + receiver.len() + payload.len());
-        for part in [r#"{"receiver":""#, receiver, r#"","type":""#, kind, r#"","data":""#, payload, r#""}"#] {
-            frame.push_str(part);
-        }
-        frame
+        [r#"{"receiver":""#, receiver, r#"","type":""#, kind, r#"","data":""#, payload, r#""}"#].concat()
     }
 
     fn hear<'a>(&self, frame: &'a str) -> Heard<'a> {
@@ -139,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_message_is_addressed_and_read_back() {
-        let frame = Camus.say(To::Peer(BOB), Word::Candidate, "hello");
+        let frame = Camus.say(&Newcomer::default(), To::Peer(BOB), Word::Candidate, "hello");
         assert_eq!(frame, format!(r#"{{"receiver":"{BOB}","type":"icecandidate","data":"hello"}}"#));
         let frame = r#"{"sender":"a11ce","receiver":"b0b","type":"icecandidate","data":"hello"}"#;
         assert_eq!(Camus.hear(frame), Heard::Said { from: "a11ce".into(), payload: "hello" });

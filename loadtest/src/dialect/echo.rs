@@ -1,8 +1,9 @@
 //! A server that sends every text frame back: what the driver costs by itself, and how late it is.
 
 use futures_util::future::LocalBoxFuture;
+use hyper::HeaderMap;
 
-use super::{Dialect, Heard, Newcomer, Pass, To};
+use super::{Customs, Dialect, Heard, Newcomer, Pass, Says, To};
 use crate::connect::{Door, NotIn};
 use crate::schedule::Word;
 
@@ -16,29 +17,25 @@ impl Dialect for Echo {
         "echo"
     }
 
-    fn is_alone(&self) -> bool {
-        true
+    fn customs(&self) -> Customs {
+        Customs { speech: Says::ToItself, ..Customs::PLAIN }
     }
 
     fn knock<'a>(&'a self, who: &'a Newcomer, _: Door<'a>) -> LocalBoxFuture<'a, Result<Pass, NotIn>> {
-        let pass = Pass { path: "/".into(), address: who.peer.to_string() };
+        let pass = Pass { path: "/".into(), headers: HeaderMap::new(), address: who.peer.to_string() };
         Box::pin(async { Ok(pass) })
     }
 
-    fn greetings(&self, _: &Newcomer) -> Vec<String> {
+    fn greetings(&self, _: &Newcomer, _: &str) -> Vec<String> {
         vec![HELLO.into()]
     }
 
-    fn say(&self, to: To<'_>, _: Word, payload: &str) -> String {
+    fn say(&self, _: &Newcomer, to: To<'_>, _: Word, payload: &str) -> String {
         let address = match to {
             To::Peer(address) => address,
             To::Room => "room",
         };
-        let mut frame = String::with_capacity(address.len() + 1 + payload.len());
-        for part in [address, " ", payload] {
-            frame.push_str(part);
-        }
-        frame
+        [address, " ", payload].concat()
     }
 
     fn hear<'a>(&self, frame: &'a str) -> Heard<'a> {
@@ -56,7 +53,7 @@ mod tests {
 
     #[test]
     fn what_is_said_comes_back_from_oneself() {
-        let frame = Echo.say(To::Peer("7"), Word::Offer, "hello-you");
+        let frame = Echo.say(&Newcomer::default(), To::Peer("7"), Word::Offer, "hello-you");
         assert_eq!(Echo.hear(&frame), Heard::Said { from: "7".into(), payload: "hello-you" });
         assert_eq!(Echo.hear(HELLO), Heard::Seated);
     }

@@ -49,6 +49,8 @@ pub fn ledger_rows(report: &Report) -> Vec<(&'static str, u64, bool)> {
     ];
     let sometimes = [
         ("repeated", tally.repeated, false),
+        ("cut", tally.cut, false),
+        ("missed", tally.missed, false),
         ("told wrongly", tally.told_wrongly, false),
         ("unsent", tally.unsent, false),
     ];

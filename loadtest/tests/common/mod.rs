@@ -4,10 +4,10 @@
 #![allow(dead_code)]
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -181,19 +181,52 @@ impl std::fmt::Display for Shown {
 
 /// Runs the driver with these arguments.
 pub(crate) fn loadtest(name: &str, arguments: &str, urls: &[&Server]) -> Shown {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (json, plot) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.html")));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-    command.args(arguments.split_whitespace()).arg("--json").arg(&json).arg("--plot").arg(&plot);
-    command.args(urls.iter().flat_map(|server| ["--url", &server.url]));
-    let output = command.stdin(Stdio::null()).output().expect("the program starts");
-    let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
-    Shown {
-        code: output.status.code().expect("it ends by itself"),
-        table: String::from_utf8_lossy(&output.stdout).into_owned(),
-        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-        report: serde_json::from_str(&read(&json)).unwrap_or_default(),
-        page: read(&plot),
+    Drive::start(name, arguments, urls).shown()
+}
+
+/// The driver, running.
+pub(crate) struct Drive {
+    child: Child,
+    errors: BufReader<ChildStderr>,
+    told: String,
+    json: PathBuf,
+    plot: PathBuf,
+}
+
+impl Drive {
+    /// Starts it with these arguments.
+    pub(crate) fn start(name: &str, arguments: &str, urls: &[&Server]) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (json, plot) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.html")));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+        command.args(arguments.split_whitespace()).arg("--json").arg(&json).arg("--plot").arg(&plot);
+        command.args(urls.iter().flat_map(|server| ["--url", &server.url]));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let errors = BufReader::new(child.stderr.take().expect("it is piped"));
+        Self { child, errors, told: String::new(), json, plot }
+    }
+
+    /// Waits until it says this, or ends.
+    pub(crate) fn says(&mut self, words: &str) {
+        while !self.told.contains(words) {
+            let read = self.errors.read_line(&mut self.told).expect("it can be read");
+            assert!(read > 0, "it never said “{words}”:\n{}", self.told);
+        }
+    }
+
+    /// Waits for its end, and says what it has shown.
+    pub(crate) fn shown(mut self) -> Shown {
+        self.errors.read_to_string(&mut self.told).expect("it can be read");
+        let output = self.child.wait_with_output().expect("it ends");
+        let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
+        Shown {
+            code: output.status.code().expect("it ends by itself"),
+            table: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: self.told,
+            report: serde_json::from_str(&read(&self.json)).unwrap_or_default(),
+            page: read(&self.plot),
+        }
     }
 }
 
