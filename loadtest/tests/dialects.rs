@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Drive, Server, Shown};
+use common::{Drive, Server, Shown, loadtest};
 
 /// The protocols that a node speaks.
 const SPOKEN: &[&str] = &["camus", "peerjs", "share", "direct", "y-webrtc"];
@@ -29,6 +29,11 @@ impl Cluster {
         let redis = Server::redis();
         let settings = [SETTINGS, &[("REDIS__URL", redis.url.as_str())]].concat();
         let (left, right) = (Server::node(&settings), Server::node(&settings));
+        for node in [&left, &right] {
+            // Whoever comes before it has found its Redis goes to the other one.
+            let shown = loadtest("ready", "storm --peers 1 --room 1", &[node]);
+            assert_eq!(shown.code, 0, "{shown}");
+        }
         Self { redis, left, right }
     }
 
