@@ -190,6 +190,10 @@ impl Floor {
     /// A peer has no connection any more; `is_lost` if that was not its own wish.
     pub fn unseat(&self, peer: u32, is_lost: bool) {
         self.seats.borrow_mut()[self.place(peer)].is_there = false;
+        if self.phase.get() == Phase::Leaving {
+            // What is missing by now is lost.
+            return;
+        }
         let customs = self.dialect.customs();
         if customs.has_host && self.is_host(peer) {
             self.room(peer).send_replace(None);
