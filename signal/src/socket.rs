@@ -3,6 +3,7 @@
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -214,6 +215,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
+    /// Most calls are done at once, whatever else becomes of the connection meanwhile; the others go on beside it.
+    async fn begin(&mut self, call: Option<Running>, now: Instant) -> Result<(), Goodbye> {
+        let Some(mut call) = call else { return Ok(()) };
+        match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            Poll::Ready(done) => done,
+            Poll::Pending => {
+                self.call = Some((call, now));
+                Ok(())
+            }
+        }
+    }
+
     /// A handler is done; its client's words and pongs have waited for that.
     fn is_done(&mut self, done: Result<(), Goodbye>) -> Result<(), Goodbye> {
         let Some((_, since)) = self.call.take() else { return done };
@@ -370,8 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.nameless = matches!(command, Command::Release);
         if let Command::Call { kind, payload, target } = command {
             let call = self.desk.call(&self.router, speaker, (&kind, payload, target), now)?;
-            self.call = call.map(|call| (call, now));
-            return Ok(());
+            return self.begin(call, now).await;
         }
         let next = self.router.act(self.dialect, &self.seated.speaker, command, now).await?;
         self.held_up = next.relief;
