@@ -54,6 +54,9 @@ class Document {
   /** Waits until it is connected with so many, over WebRTC. */
   meets = (others) => until(`${this.name} meets ${others}`, async () => (await this.peers()).webrtc === others, { within: 20_000 });
 
+  /** How often it has heard its own announcement: from then on the others find it, in a room without a password. */
+  announced = () => this.page.evaluate(() => window.app.announced);
+
   closes = () => this.page.context().close();
 }
 
@@ -66,7 +69,12 @@ function open({ signaling, room, password }) {
     password,
     peerOpts: { config: { iceServers: [] } },
   });
+  // The provider's own connection to the signaling server, through all of its sockets.
+  provider.signalingConns[0].on('message', ({ data }) => {
+    if (data?.type === 'announce' && data.from === provider.room.peerId) window.app.announced += 1;
+  });
   window.app = {
+    announced: 0,
     words: doc.getArray('words'),
     peers: () => ({
       webrtc: [...provider.room.webrtcConns.values()].filter(({ connected }) => connected).length,
