@@ -157,7 +157,7 @@ impl Where {
 struct Common {
     #[command(flatten)]
     place: Where,
-    /// The protocol: camus, peerjs, share, direct or y-webrtc; or echo for a server that sends everything back.
+    /// The protocol: camus, peerjs, share, direct, mesh or y-webrtc; or echo for a server that sends everything back.
     #[arg(long, default_value = "camus", help_heading = "Where")]
     dialect: String,
     /// Processes to run in; as many as their descriptors require, if not said.
@@ -586,7 +586,7 @@ mod tests {
         assert_eq!(why("--peers 10"), "--peers 10 is no multiple of --room 4: 8 or 12 is");
         assert_eq!(
             why("--dialect hula"),
-            "--dialect hula: there are camus, peerjs, share, direct, y-webrtc, echo"
+            "--dialect hula: there are camus, peerjs, share, direct, mesh, y-webrtc, echo"
         );
         assert_eq!(
             why("room --dialect echo"),

@@ -3,6 +3,7 @@
 mod camus;
 mod direct;
 mod echo;
+mod mesh;
 mod peerjs;
 mod share;
 mod y_webrtc;
@@ -72,8 +73,8 @@ pub enum Heard<'a> {
     Ping(String),
     /// A message to this peer could not be delivered.
     Told(String),
-    /// Nothing of what was said to this peer, and has not arrived, can be delivered any more.
-    ToldOfAll(String),
+    /// What was said to this peer before, and has not arrived, could not be delivered; to whom is not always said.
+    ToldOfAll(Option<String>),
     /// The server did not take something, and why.
     Refused(String),
     /// Nothing that matters here.
@@ -150,8 +151,15 @@ pub trait Dialect: Sync {
 }
 
 /// All of them.
-pub const DIALECTS: &[&dyn Dialect] =
-    &[&camus::Camus, &peerjs::Peerjs, &share::Share, &direct::Direct, &y_webrtc::YWebrtc, &echo::Echo];
+pub const DIALECTS: &[&dyn Dialect] = &[
+    &camus::Camus,
+    &peerjs::Peerjs,
+    &share::Share,
+    &direct::Direct,
+    &mesh::Mesh,
+    &y_webrtc::YWebrtc,
+    &echo::Echo,
+];
 
 /// The name of a peer where peers choose theirs: no other run has it.
 fn name_of(who: &Newcomer) -> String {

@@ -278,11 +278,13 @@ impl Floor {
         self.plan.members(peer).find(|member| self.with_address(*member, |known| known == address))
     }
 
-    /// The server told a peer that nothing of what it had said to this address can be delivered any more.
-    pub fn told_of_all(&self, peer: u32, address: &str) {
-        if let Some(to) = self.member_at(peer, address) {
-            self.ledger.borrow_mut().excuse(peer, to, Excuse::Told);
-        }
+    /// The server told a peer that what it had said to this address, and had not arrived, could not be delivered.
+    pub fn told_of_all(&self, peer: u32, address: Option<&str>) {
+        let to = address.and_then(|address| self.member_at(peer, address));
+        // Whoever it was for is not named, or has another address by now: it may have been any.
+        let whom = to.map_or(self.plan.members(peer), |to| to..to + 1);
+        let mut ledger = self.ledger.borrow_mut();
+        whom.for_each(|to| ledger.excuse(peer, to, Excuse::Told));
     }
 
     /// The server told a peer that a message to this address could not be delivered.

@@ -260,7 +260,7 @@ impl Peer {
                 let _ = Pin::new(socket).start_send(Message::text(answer));
             }
             Heard::Told(address) => floor.told(self.who.peer, &address),
-            Heard::ToldOfAll(address) => floor.told_of_all(self.who.peer, &address),
+            Heard::ToldOfAll(address) => floor.told_of_all(self.who.peer, address.as_deref()),
             Heard::Refused(why) => floor.refused(&why),
             Heard::Seated => return Some(Standing::In),
             Heard::SeatedAs(address) => {

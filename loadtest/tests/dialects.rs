@@ -8,7 +8,7 @@ mod common;
 use common::{Drive, Server, Shown, loadtest};
 
 /// The protocols that a node speaks.
-const SPOKEN: &[&str] = &["camus", "peerjs", "share", "direct", "y-webrtc"];
+const SPOKEN: &[&str] = &["camus", "peerjs", "share", "direct", "mesh", "y-webrtc"];
 
 /// Short times, so that what takes long is soon over; and nobody is turned away for coming with others.
 const SETTINGS: &[(&str, &str)] = &[

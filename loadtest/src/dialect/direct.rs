@@ -74,7 +74,8 @@ impl Dialect for Direct {
                 let payload = payload.and_then(|text| text.get().strip_prefix('"')?.strip_suffix('"'));
                 Heard::Said { from, payload: payload.unwrap_or_default() }
             }
-            (None, "TARGET_NOT_FOUND") => Heard::Told(target.into_owned()),
+            // One for all that were on their way to somebody whose node died.
+            (None, "TARGET_NOT_FOUND") => Heard::ToldOfAll(Some(target.into_owned())),
             (None, "INVALID_MESSAGE") => Heard::Seated,
             _ => Heard::Other,
         }
@@ -105,6 +106,6 @@ mod tests {
         let invalid = r#"{"target":"","type":"INVALID_MESSAGE","payload":"expected a JSON object"}"#;
         assert_eq!(Direct.hear(invalid), Heard::Seated);
         let missing = r#"{"target":"bob","type":"TARGET_NOT_FOUND","payload":null}"#;
-        assert_eq!(Direct.hear(missing), Heard::Told("bob".into()));
+        assert_eq!(Direct.hear(missing), Heard::ToldOfAll(Some("bob".into())));
     }
 }

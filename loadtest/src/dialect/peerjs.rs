@@ -66,7 +66,7 @@ impl Dialect for Peerjs {
             ("OFFER" | "ANSWER" | "CANDIDATE", _) => Heard::Said { from: src, payload: "" },
             ("OPEN", _) => Heard::Seated,
             // One for all that waited.
-            ("EXPIRE", _) => Heard::ToldOfAll(src.into_owned()),
+            ("EXPIRE", _) => Heard::ToldOfAll(Some(src.into_owned())),
             ("ID-TAKEN" | "ERROR", Some(Payload::Why { msg })) => Heard::Out(msg),
             _ => Heard::Other,
         }
@@ -89,7 +89,7 @@ mod tests {
     fn the_servers_words_are_understood() {
         assert_eq!(Peerjs.hear(r#"{"type":"OPEN"}"#), Heard::Seated);
         let expire = r#"{"type":"EXPIRE","src":"bob","dst":"ada"}"#;
-        assert_eq!(Peerjs.hear(expire), Heard::ToldOfAll("bob".into()));
+        assert_eq!(Peerjs.hear(expire), Heard::ToldOfAll(Some("bob".into())));
         let taken = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
         assert_eq!(Peerjs.hear(taken), Heard::Out("ID is taken".into()));
         assert_eq!(Peerjs.hear("nonsense"), Heard::Other);

@@ -15,6 +15,9 @@ const HOST: &str = "host";
 /// What is told of a host that has left, and to whoever speaks to it afterwards.
 const HOST_LEFT: &str = "The host has left";
 
+/// What is told of a user who has left.
+const NOT_FOUND: &str = "User not found";
+
 pub(super) struct Share;
 
 #[derive(Deserialize)]
@@ -84,9 +87,10 @@ impl Dialect for Share {
             "ROOM_JOINED" => Heard::Seated,
             "INVALID_ROOM_ID" | "INVALID_USERNAME" => Heard::Out(why),
             "ERROR" if why == HOST_LEFT || why.starts_with("Busy") => Heard::Out(why),
+            // Which of them is not said.
+            "ERROR" if why == NOT_FOUND => Heard::ToldOfAll(None),
             "ERROR" => match why.split_once(" did not get your message") {
                 Some((user, _)) => Heard::Told(user.to_owned()),
-                // Which of the users is not found is not said.
                 None => Heard::Refused(why),
             },
             _ => Heard::Other,
@@ -123,7 +127,7 @@ mod tests {
             format!("{:?}", Share.hear(&format!(r#"{{"type":"ERROR","message":"{message}"}}"#)))
         };
         assert_eq!(hear(HOST_LEFT), r#"Out("The host has left")"#);
-        assert_eq!(hear("User not found"), r#"Refused("User not found")"#);
+        assert_eq!(hear(NOT_FOUND), "ToldOfAll(None)");
         assert_eq!(hear("user-7 did not get your message (full)"), r#"Told("user-7")"#);
     }
 }
