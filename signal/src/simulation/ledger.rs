@@ -31,7 +31,8 @@ pub(super) enum Rule {
     InOrder,
     /// Where nothing goes wrong, nobody is told that anything did.
     NothingInvented,
-    /// Nobody is gone who did not leave, and was not away for longer than the grace.
+    /// Nobody is gone who did not leave, and was not away for longer than the grace; and whoever is connected to a node
+    /// that lives, and was not taken for dead, keeps that connection until it comes again itself.
     NobodyGone,
     /// Nobody is there who has left, or was away for longer than the grace.
     NoGhosts,

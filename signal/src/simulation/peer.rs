@@ -357,9 +357,7 @@ impl Stage {
                         self.ledger.lock().fails(Rule::NobodyGone, what);
                     }
                 }
-                Goodbye::Replaced if self.tongue == Tongue::Names && peer.attempt == number => {
-                    self.loses_its_name(place, number);
-                }
+                Goodbye::Replaced if peer.attempt == number => self.is_replaced(place, number),
                 _ => {}
             }
             was_newest && peer.connections.is_empty() && peer.wants && peer.attempt == number
@@ -369,14 +367,14 @@ impl Stage {
         }
     }
 
-    /// A client that has not come again lost its name, which happens to those only whose node was taken for dead, or of
-    /// whom Redis knew nothing any more.
-    fn loses_its_name(&self, place: usize, number: u64) {
+    /// A client that has not come again is replaced, which happens to those only whose node was taken for dead, or of whom
+    /// Redis knew nothing any more.
+    fn is_replaced(&self, place: usize, number: u64) {
         let mut ledger = self.ledger.lock();
         let began = ledger.began((place, number));
         if !self.world.misjudged.lock().iter().chain(&*self.wiped.lock()).any(|at| *at >= began) {
             let what =
-                format!("{} had a name and a living node, and somebody else got the name", PEERS[place]);
+                format!("{} was connected to a living node, and somebody else got the place", PEERS[place]);
             ledger.fails(Rule::NobodyGone, what);
         }
     }
