@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::Router;
 use super::entrance::{Ask, SILENCE_DEADLINE};
@@ -19,9 +19,12 @@ impl Router {
     pub async fn give_up_what_is_held(&self) -> bool {
         let mut all_left = true;
         let others = self.backplane.others().await.ok();
-        let heir = self.heir(others.as_deref().unwrap_or_default()).await;
+        let alive = self.those_who_answer(others.as_deref().unwrap_or_default()).await;
+        let heir = alive.first();
         self.has_given_up.store(true, Ordering::Relaxed);
-        let is_gone = |node: &NodeId| others.as_ref().is_some_and(|others| !others.contains(node));
+        // Who does not answer may be dead, and its copies with it; unless nobody hears this node.
+        let living = if alive.is_empty() { others.as_ref() } else { Some(&alive) };
+        let is_gone = |node: &NodeId| living.is_some_and(|living| !living.contains(node));
         let only_here = |letter: &Letter| letter.mark.as_ref().is_none_or(|mark| is_gone(&mark.node));
         let held: Vec<_> = {
             let mut hub = self.hub.lock();
@@ -32,18 +35,18 @@ impl Router {
         };
         for (room, peer, mut letters) in held {
             letters.retain(only_here);
-            all_left &= self.bequeath(heir.as_ref(), &room, &peer, letters);
+            all_left &= self.bequeath(heir, &room, &peer, letters);
         }
         let waiting = self.ways.lock().give_up(chance::now());
         for Delivery { room, to, letter, .. } in waiting {
-            all_left &= self.bequeath(heir.as_ref(), &room, &to, vec![letter]);
+            all_left &= self.bequeath(heir, &room, &to, vec![letter]);
         }
         self.give_receipts();
         all_left
     }
 
-    /// The other node that is the first to answer a question: it is alive.
-    async fn heir(&self, others: &[NodeId]) -> Option<NodeId> {
+    /// Those of the other nodes that answer a question, the fastest first: they are alive.
+    async fn those_who_answer(&self, others: &[NodeId]) -> Vec<NodeId> {
         let ask = |node: &NodeId| {
             let node = node.clone();
             async move {
@@ -54,8 +57,8 @@ impl Router {
             }
         };
         let asked: FuturesUnordered<_> = others.iter().map(ask).collect();
-        let answered = asked.filter_map(std::future::ready);
-        timeout(SILENCE_DEADLINE, std::pin::pin!(answered).next()).await.ok().flatten()
+        let answered = asked.filter_map(std::future::ready).take_until(sleep(SILENCE_DEADLINE));
+        answered.collect().await
     }
 
     fn bequeath(
