@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ledger::{Fault, Rule};
 use super::schedule::{Event, Schedule};
 use super::stage::play;
+use super::tongue::Tongue;
 use super::world::LEASE;
 
 /// A promise that is not kept yet, in schedules of a certain kind.
@@ -22,7 +23,19 @@ const KNOWN: &[Known] = &[
                    but that one, if it dies when the node of its sender cannot hear it: the sender's node keeps its copy, \
                    and newer letters may overtake it",
         rules: &[Rule::NothingLeftBehind, Rule::InOrder],
-        is_in: crashes_when_another_cannot_hear,
+        is_in: |schedule| {
+            happens_when_another_cannot_hear(schedule, |event| matches!(event, Event::Crashes { .. }))
+        },
+    },
+    Known {
+        sentence: "Word that a message did not arrive is for nobody, if it is for one whose name is its own in the cluster, \
+                   and Redis has just lost that name with everything, and the node that has to say so cannot yet hear of \
+                   the loss",
+        rules: &[Rule::NothingLost],
+        is_in: |schedule| {
+            let is_lost = |event: &Event| matches!(event, Event::RedisLosesEverything);
+            schedule.tongue == Tongue::Names && happens_when_another_cannot_hear(schedule, is_lost)
+        },
     },
     Known {
         sentence: "A node that is cut off when one of its peers comes elsewhere does not hear of it, if the other node \
@@ -49,8 +62,8 @@ pub(super) fn faults_of(schedule: &Schedule) -> Vec<Fault> {
     faults
 }
 
-/// Whether a node crashes within a lease of something that keeps another one from hearing it.
-fn crashes_when_another_cannot_hear(schedule: &Schedule) -> bool {
+/// Whether this happens within a lease of something that keeps a node from hearing of it.
+fn happens_when_another_cannot_hear(schedule: &Schedule, this: fn(&Event) -> bool) -> bool {
     let deaf = |event: &Event| match event {
         Event::Freezes { lasts, .. }
         | Event::IsCutOff { lasts, .. }
@@ -61,8 +74,8 @@ fn crashes_when_another_cannot_hear(schedule: &Schedule) -> bool {
     let events = &schedule.events;
     let deaf: Vec<(Duration, Duration)> =
         events.iter().filter_map(|(at, event)| deaf(event).map(|lasts| (*at, *at + lasts))).collect();
-    let crashes = events.iter().filter(|(_, event)| matches!(event, Event::Crashes { .. }));
-    crashes
-        .into_iter()
+    events
+        .iter()
+        .filter(|(_, event)| this(event))
         .any(|(at, _)| deaf.iter().any(|(from, to)| *from <= *at + LEASE && *at <= *to + LEASE))
 }
