@@ -22,6 +22,8 @@ use crate::message::{Destination, Event, Frame, NodeId, NotSeated, Parting, Peer
 const NAMES_TRIED: usize = 10;
 /// A room that is new to this node is read once more before anything is said there; but not for longer than this.
 pub(super) const CATCH_UP: Duration = Duration::from_secs(2);
+/// A node that lives says within milliseconds that it has heard something.
+const ANSWER_WITHIN: Duration = Duration::from_millis(300);
 /// Rooms that a connection leaves at the same time when it ends.
 const LEFT_AT_ONCE: usize = 16;
 
@@ -178,8 +180,7 @@ impl Router {
         Ok(())
     }
 
-    /// Waits until these nodes have taken in what this one has told them so far; but not for longer than for a node to be
-    /// missed.
+    /// Waits until these nodes have taken in what this one has told them so far; but not for one that does not answer.
     async fn have_heard(&self, nodes: &BTreeSet<NodeId>) {
         if nodes.is_empty() {
             return;
@@ -192,7 +193,7 @@ impl Router {
                 answers.recv().await;
             }
         };
-        let _ = timeout(CATCH_UP, all).await;
+        let _ = timeout(ANSWER_WITHIN, all).await;
     }
 
     /// The speaker leaves these rooms, of those that it is in.
