@@ -357,7 +357,10 @@ impl Stage {
                         self.ledger.lock().fails(Rule::NobodyGone, what);
                     }
                 }
-                Goodbye::Replaced if peer.attempt == number => self.is_replaced(place, number),
+                // Who leaves, and whose node has no answer to that, is no member either.
+                Goodbye::Replaced if peer.attempt == number && !peer.said_bye => {
+                    self.is_replaced(place, number)
+                }
                 _ => {}
             }
             was_newest && peer.connections.is_empty() && peer.wants && peer.attempt == number
