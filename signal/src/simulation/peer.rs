@@ -36,6 +36,8 @@ pub(super) struct Peer {
     lost: Vec<Connection>,
     /// The number of its newest attempt to connect.
     attempt: u64,
+    /// When an attempt that it had given up was last let in.
+    let_in_late: Option<Duration>,
     /// Whether it wants to be connected.
     wants: bool,
     pub(super) has_come: bool,
@@ -78,6 +80,7 @@ impl Peer {
             connections: Vec::new(),
             lost: Vec::new(),
             attempt: 0,
+            let_in_late: None,
             wants: false,
             has_come: false,
             left: false,
@@ -307,6 +310,7 @@ impl Stage {
         let mut peers = self.peers.lock();
         let peer = &mut peers[place];
         if peer.attempt != attempt {
+            peer.let_in_late = Some(self.world.now());
             return None;
         }
         let _ = words.send(Word::Greet);
@@ -359,7 +363,7 @@ impl Stage {
                 }
                 // Who leaves, and whose node has no answer to that, is no member either.
                 Goodbye::Replaced if peer.attempt == number && !peer.said_bye => {
-                    self.is_replaced(place, number)
+                    self.is_replaced(place, number, peer.let_in_late);
                 }
                 _ => {}
             }
@@ -370,12 +374,20 @@ impl Stage {
         }
     }
 
-    /// A client that has not come again is replaced, which happens to those only whose node was taken for dead, or of whom
-    /// Redis knew nothing any more.
-    fn is_replaced(&self, place: usize, number: u64) {
+    /// A client that has not come again is replaced, which happens to those only whose node was taken for dead, of whom
+    /// Redis knew nothing any more, or of whom an attempt before was let in when they had given it up.
+    fn is_replaced(&self, place: usize, number: u64, let_in_late: Option<Duration>) {
         let mut ledger = self.ledger.lock();
         let began = ledger.began((place, number));
-        if !self.world.misjudged.lock().iter().chain(&*self.wiped.lock()).any(|at| *at >= began) {
+        if !self
+            .world
+            .misjudged
+            .lock()
+            .iter()
+            .chain(&*self.wiped.lock())
+            .chain(&let_in_late)
+            .any(|at| *at >= began)
+        {
             let what =
                 format!("{} was connected to a living node, and somebody else got the place", PEERS[place]);
             ledger.fails(Rule::NobodyGone, what);
