@@ -36,6 +36,9 @@ use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, Frame, NodeId, PeerId, Profile, RoomId, Undelivered};
 use pressure::Relief;
 
+/// A room that its last member has left for nobody to come back to is kept no longer than this: anybody can make many.
+pub const FREE_FOR: Duration = Duration::from_secs(10);
+
 /// Rooms in a list, at most.
 pub const MAX_LISTED: usize = 200;
 

@@ -283,7 +283,7 @@ impl Hub {
     }
 
     /// The connection at `seat`, which roams, is `peer` in `room` from now on, as `snapshot` shows; it hears `welcome` before
-    /// anything that is said there. `None` if it has ended meanwhile, or somebody else has the peer: then it never came.
+    /// anything that is said there. With what is held here for one who had that name before. `None` if it has ended meanwhile, or somebody else has the peer: then it never came.
     pub fn come_in(
         &mut self,
         seat: Seat,
@@ -291,7 +291,7 @@ impl Hub {
         snapshot: Snapshot,
         welcome: Option<Frame>,
         now: Instant,
-    ) -> Option<Speaker> {
+    ) -> Option<(Speaker, Vec<Letter>)> {
         let roamer = self.roamers.get(&seat)?;
         let (dialect, mailbox) = (roamer.dialect, roamer.mailbox.clone());
         self.adopt(dialect, room, peer, snapshot, now);
@@ -300,9 +300,13 @@ impl Hub {
             // Who does not read is sent away by what does not fit next.
             let _ = mailbox.answer(welcome);
         }
+        let held = session.give_up_what_waits();
+        session.heard(now);
+        // Whoever had the name may still be about to leave.
+        session.leaving = None;
         (session.seat, session.mailbox) = (Some(seat), mailbox);
         self.roamers.get_mut(&seat)?.places.insert(room.clone(), peer.clone());
-        Some(Speaker { room: room.clone(), peer: peer.clone(), seat })
+        Some((Speaker { room: room.clone(), peer: peer.clone(), seat }, held))
     }
 
     /// The connection at `seat`, which roams, is not in `room` any more, as which peer it was, and this node's hold on that
@@ -349,7 +353,7 @@ impl Hub {
 
     /// A sign of life from the speaker; whether this is its first word in the room.
     pub fn heard(&mut self, speaker: &Speaker, now: Instant) -> Result<bool, Goodbye> {
-        if self.roamers.contains_key(&speaker.seat) {
+        if self.roamers.contains_key(&speaker.seat) && speaker.room.name().is_empty() {
             return Ok(false);
         }
         let session = self.session(speaker)?;
@@ -382,7 +386,9 @@ impl Hub {
         held: Vec<Letter>,
         last: bool,
     ) -> Result<Vec<Letter>, Vec<Letter>> {
-        let Some(session) = self.session_mut(room, peer) else { return Err(held) };
+        let Some(known) = self.rooms.get_mut(room) else { return Err(held) };
+        let held: Vec<_> = held.into_iter().map(|letter| known.finish(letter)).collect();
+        let Some(session) = known.sessions.get_mut(peer) else { return Err(held) };
         let mut too_much = match &mut session.hand_over {
             Some(hand_over) => {
                 hand_over.come.extend(held);
@@ -446,6 +452,11 @@ impl Hub {
         goodbye: Goodbye,
     ) -> Left {
         let Some(session) = self.remove_session(room, peer) else { return Left::default() };
+        if session.seat.is_some_and(|seat| self.roamers.contains_key(&seat)) {
+            // It may hold what was said in other rooms. When the connection ends, that is looked after.
+            session.mailbox.dismiss(goodbye);
+            return Left::default();
+        }
         let mut left = session.mailbox.close(last_words, goodbye);
         let come = session.hand_over.map(|hand_over| hand_over.come).unwrap_or_default();
         left.waiting.splice(0..0, come);
@@ -592,10 +603,12 @@ impl Hub {
             .sum()
     }
 
-    /// Every session of this node, to give up what waits.
+    /// Every session of this node that has a mailbox of its own, to give up what waits.
     pub fn sessions_mut(&mut self) -> impl Iterator<Item = (&RoomId, &PeerId, &mut Session)> {
-        let rooms = self.rooms.iter_mut();
-        rooms.flat_map(|(id, room)| room.sessions.iter_mut().map(move |(peer, session)| (id, peer, session)))
+        let (rooms, roamers) = (self.rooms.iter_mut(), &self.roamers);
+        let all = rooms
+            .flat_map(|(id, room)| room.sessions.iter_mut().map(move |(peer, session)| (id, peer, session)));
+        all.filter(|(_, _, session)| session.seat.is_none_or(|seat| !roamers.contains_key(&seat)))
     }
 
     /// Every session of this node.

@@ -27,7 +27,7 @@ mod receipts;
 mod roaming;
 mod ways;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -117,6 +117,8 @@ pub struct Router {
     forgotten: Mutex<Option<Instant>>,
     /// This node stops, and has given up what it held.
     has_given_up: AtomicBool,
+    /// Names whose connections are being asked whether they are still there.
+    challenged: Mutex<HashSet<RoomId>>,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
     asks: Mutex<HashMap<u64, mpsc::Sender<Silence>>>,
@@ -158,6 +160,7 @@ impl Router {
             been_up: AtomicBool::new(false),
             forgotten: Mutex::default(),
             has_given_up: AtomicBool::new(false),
+            challenged: Mutex::default(),
             removing: Arc::new(Semaphore::new(1)),
             asks: Mutex::default(),
             next_ask: AtomicU64::new(0),

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    Backplane, Change, Departure, Entry, Envelope, Lifetimes, Listing, MAX_LISTED, Notice, Numbers, Refusal,
-    Wait,
+    Backplane, Change, Departure, Entry, Envelope, FREE_FOR, Lifetimes, Listing, MAX_LISTED, Notice, Numbers,
+    Refusal, Wait,
 };
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
@@ -416,7 +416,11 @@ impl Backplane for Memory {
                 kept.remember_gone(peer.clone(), self.bus.lifetimes.gone);
             }
             if kept.members.is_empty() {
-                kept.empty_since = Some(chance::now());
+                let sooner = match departure {
+                    Departure::ForGood => Duration::ZERO,
+                    Departure::Free => self.bus.lifetimes.empty_room.saturating_sub(FREE_FOR),
+                };
+                kept.empty_since = chance::now().checked_sub(sooner).or(Some(chance::now()));
             }
             Ok(kept.version)
         }))

@@ -1,9 +1,10 @@
 #![doc = include_str!("../../docs/y-webrtc.md")]
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -28,6 +29,8 @@ static CUSTOMS: Customs = Customs {
     hurries_receipts: false,
 };
 
+/// Members of an object, at most: clients write four or five, and each is looked for among the others.
+const MAX_MEMBERS: usize = 64;
 /// The member that the server sets.
 const CLIENTS: &str = "clients";
 
@@ -54,6 +57,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 while let Some((Text(key), value)) = map.next_entry::<Text<'de>, _>()? {
+                    if members.len() == MAX_MEMBERS {
+                        return Err(A::Error::custom("too many members"));
+                    }
                     match members.iter_mut().find(|(known, _)| *known == key) {
                         Some((_, known)) => *known = value,
                         None => members.push((key, value)),
@@ -109,15 +115,14 @@ impl Dialect for YWebrtc {
     }
 }
 
-/// The topics that a message names; what is no string is none.
+/// The topics that a message names, each once; what is no string is none.
 fn topics(members: &Members<'_>) -> Vec<RoomId> {
     let listed = members.0.iter().find(|(key, _)| key == "topics");
     let listed = listed.and_then(|(_, value)| serde_json::from_str::<Vec<&RawValue>>(value.get()).ok());
     let names = listed.unwrap_or_default().into_iter();
-    names
-        .filter_map(|name| serde_json::from_str::<Text<'_>>(name.get()).ok())
-        .map(|Text(name)| topic(&name))
-        .collect()
+    let names = names.filter_map(|name| serde_json::from_str::<Text<'_>>(name.get()).ok());
+    let topics: BTreeSet<_> = names.map(|Text(name)| topic(&name)).collect();
+    topics.into_iter().collect()
 }
 
 fn topic(name: &str) -> RoomId {
@@ -205,6 +210,15 @@ mod tests {
         let (topic, text) = published(r#"{"type":"publish","topic":"x","data":1,"topic":"y"}"#).unwrap();
         assert_eq!(topic.name(), "y");
         assert_eq!(text, r#"{"type":"publish","topic":"y","data":1,"clients":3}"#);
+    }
+
+    #[test]
+    fn what_would_take_long_to_read_is_not_read() {
+        let members: Vec<_> = (0..32_000).map(|n| format!("\"{n:04x}\":1")).collect();
+        let text = format!(r#"{{"type":"publish","topic":"a",{}}}"#, members.join(","));
+        assert!(matches!(decode(&text), Command::Noted));
+        let topics = vec!["\"a\""; 64_000].join(",");
+        assert_eq!(named(&decode(&format!(r#"{{"type":"subscribe","topics":[{topics}]}}"#))), ["a"]);
     }
 
     #[test]

@@ -139,6 +139,10 @@ impl Site {
         }
         let mut answer =
             problem(StatusCode::NOT_FOUND, "unknown_user", "these cookies prove no registered user");
+        if [USERNAME, PROOF].iter().all(|name| cookie_named(headers, name).is_none()) {
+            // A page of another host may ask without them, and nobody is to lose those of a whole site by that.
+            return answer;
+        }
         let headers = answer.headers_mut();
         headers.insert("clear-site-data", HeaderValue::from_static("\"cookies\""));
         for name in [USERNAME, PROOF] {
@@ -190,14 +194,17 @@ impl Site {
 
     /// The answer to a page that may not use the cookies of this host.
     pub(super) fn foreign_to_cookies(&self, headers: &HeaderMap) -> Option<Answer> {
-        let is_fine = visitors::origin_may_use_cookies(headers, &self.settings.origins);
+        // A picture or a link has no `Origin`, but what a browser asks for in the name of another site it says so of.
+        let is_from_elsewhere = !headers.contains_key(header::ORIGIN)
+            && headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+        let is_fine = visitors::origin_may_use_cookies(headers, &self.settings.origins) && !is_from_elsewhere;
         let forbidden = || {
             problem(StatusCode::FORBIDDEN, "forbidden", "a page of another origin may not use these cookies")
         };
         (!is_fine).then(forbidden)
     }
 
-    fn set_identity(&self, answer: &mut Answer, claimant: &Claimant, secure: bool) {
+    pub(super) fn set_identity(&self, answer: &mut Answer, claimant: &Claimant, secure: bool) {
         let Claimant { peer, owner: Some(owner) } = claimant else { return };
         let lasts = self.settings.direct.registration;
         let proof = Pass {
@@ -205,7 +212,8 @@ impl Site {
             made: 0,
             ids: vec![owner.clone()],
             profile: None,
-            expires: now() + lasts.as_secs(),
+            // The registration ends, and with it what this proves.
+            expires: u64::MAX,
         };
         let lasts = cookie::time::Duration::try_from(lasts).unwrap_or_default();
         let cookie = |name, value: String, http_only| {

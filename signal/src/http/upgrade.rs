@@ -53,6 +53,14 @@ impl Site {
             Ok(visit) => visit,
             Err(answer) => return answer,
         };
+        let renewed = match &visit {
+            Visit::Prove(Some(claimant)) => {
+                let mut renewed = Answer::default();
+                self.set_identity(&mut renewed, claimant, Self::came_securely(request.headers()));
+                std::mem::take(renewed.headers_mut())
+            }
+            _ => HeaderMap::new(),
+        };
         let Ok(turn) = self.arriving.clone().try_acquire_owned() else {
             self.metrics.turned_away.inc();
             return refused(Refusal::Unavailable);
@@ -76,7 +84,11 @@ impl Site {
             drop(slot);
         });
         match answer.await {
-            Ok(Ok(())) => switch_protocols(&accept, subprotocol),
+            Ok(Ok(())) => {
+                let mut answer = switch_protocols(&accept, subprotocol);
+                answer.headers_mut().extend(renewed);
+                answer
+            }
             Ok(Err(why)) => refused(why),
             Err(_) => refused(Refusal::Unavailable),
         }

@@ -9,8 +9,9 @@ use super::roster::Pace;
 use super::{Due, HAND_OVER, Hub, Put, Seated, Told};
 use crate::dialect::Terms;
 use crate::dialect::camus::{self, Camus};
+use crate::dialect::share::{self, Share};
 use crate::goodbye::Goodbye;
-use crate::message::{Claim, Frame, NodeId, PeerId, RoomId};
+use crate::message::{Claim, Frame, NodeId, Parting, PeerId, RoomId, Speaker};
 
 const ASK: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(90);
@@ -38,7 +39,9 @@ fn hub() -> Hub {
         topics: 0,
     };
     let rosters = Pace { interval: INTERVAL, bytes_per_second: 1 << 20 };
-    Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, [(camus::NAME, terms)].into(), rosters)
+    let while_connected = Terms { ask_after: None, grace: Duration::MAX, ..terms };
+    let terms = [(camus::NAME, terms), (share::NAME, while_connected)].into();
+    Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, terms, rosters)
 }
 
 fn member(on: &str, claim: u64) -> Member {
@@ -293,4 +296,57 @@ fn a_peer_that_the_directory_forgot_is_not_gone_before_it_is_claimed_again() {
     hub.is_forgotten();
     hub.replace(&room(), shown(104, &[("bob", member("there", 104))]), now);
     assert_eq!(hub.superseded(&room()), [], "they are both claimed first");
+}
+
+/// A connection of share, where hers is one of any number of rooms.
+fn share_room(name: &str) -> RoomId {
+    RoomId::of(share::NAME, name)
+}
+
+/// The connection of `seated` is Alice in `name`, by claim `version`; what was held for an Alice before her.
+fn comes_in(
+    hub: &mut Hub,
+    seated: &Seated,
+    name: &str,
+    version: u64,
+    now: Instant,
+) -> (Speaker, Vec<Letter>) {
+    let seen = snapshot(version, &[("alice", member("here", version))]);
+    hub.come_in(seated.speaker.seat, (&share_room(name), &peer("alice")), seen, None, now).unwrap()
+}
+
+#[test]
+fn whoever_gets_a_name_before_the_leave_of_the_one_before_is_answered_keeps_it() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let first = hub.open(&Share);
+    comes_in(&mut hub, &first, "a", 1, now);
+    let (_, claim) = hub.go_out(first.speaker.seat, &share_room("a")).unwrap();
+    hub.is_leaving(&share_room("a"), &peer("alice"), claim, Parting::Dropped);
+    assert_eq!(hub.put(&share_room("a"), &peer("alice"), letter("for the first")), Put::Taken);
+
+    let second = hub.open(&Share);
+    let (_, held) = comes_in(&mut hub, &second, "a", 3, now);
+    assert_eq!(held, [letter("for the first")], "its sender is told");
+    assert_eq!(hub.is_to_leave(&share_room("a"), &peer("alice"), Claim(3), now), None);
+    hub.put(&share_room("a"), &peer("alice"), letter("for the second"));
+    assert_eq!(hears(&second), heard("for the second"));
+    assert_eq!(hears(&first), Poll::Pending);
+}
+
+#[test]
+fn who_has_lost_one_room_says_nothing_there_and_loses_nothing_of_another() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let seated = hub.open(&Share);
+    let (in_a, _) = comes_in(&mut hub, &seated, "a", 1, now);
+    let (in_b, _) = comes_in(&mut hub, &seated, "b", 1, now);
+    hub.put(&share_room("b"), &peer("alice"), letter("in b"));
+    let left = hub.dismiss(&share_room("a"), &peer("alice"), None, Goodbye::Replaced);
+    assert_eq!(left, Left::default(), "what was said in b is none of a's");
+    assert_eq!(hub.heard(&in_a, now), Err(Goodbye::Replaced));
+    assert_eq!(hub.heard(&in_b, now), Ok(false));
+    assert_eq!(hears(&seated), heard("in b"));
+    assert_eq!(hears(&seated), Poll::Ready(Err(Goodbye::Replaced)));
+    hub.go_out(seated.speaker.seat, &share_room("b")).unwrap();
+    assert_eq!(hub.hang_up(seated.speaker.seat, Goodbye::Closed).taken, [letter("in b")]);
+    assert_eq!(hub.connected().count(), 0);
 }

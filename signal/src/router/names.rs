@@ -15,7 +15,7 @@ use crate::dialect::{Dialect, Takeover, own_room};
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
 use crate::hub::room::{Member, Record};
-use crate::message::{Claim, Frame, NodeId, Parting, PeerId, Profile, RoomId, Speaker};
+use crate::message::{Claim, Frame, NodeId, Parting, PeerId, Profile, RoomId, Speaker, Undelivered};
 
 /// How long a connection whose name somebody else wants has to answer a ping.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -23,6 +23,24 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// Between two looks whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The only question that is asked about a name, as long as it is.
+struct Turn<'a> {
+    router: &'a Router,
+    name: &'a RoomId,
+}
+
+impl<'a> Turn<'a> {
+    fn of(router: &'a Router, name: &'a RoomId) -> Option<Self> {
+        router.challenged.lock().insert(name.clone()).then_some(Self { router, name })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.router.challenged.lock().remove(self.name);
+    }
+}
 
 impl Router {
     /// Seats a connection as `peer`. `proof` tells its client from others: with the same one the name is taken over from
@@ -64,6 +82,8 @@ impl Router {
                 Some(&held.profile) == wish.profile.as_ref() || is_broken(Breakage::NameGivenToTwo)
             }
             Takeover::WhenSilent => {
+                // One question at a time: who asks again and again waits for nothing.
+                let Some(_turn) = Turn::of(self, &wish.room) else { return false };
                 held.away || !self.answers(&wish.room, &wish.candidates[0], &held.node).await
             }
         }
@@ -76,8 +96,11 @@ impl Router {
         }
         let (ask, mut answers) = Ask::open(self, 1);
         let challenge = Envelope::Challenge { ask: ask.number, room: room.clone(), peer: peer.clone() };
-        if self.backplane.carry(node, challenge).is_err() {
-            return false;
+        match self.backplane.carry(node, challenge) {
+            Ok(()) => {}
+            Err(Undelivered::Unreachable) => return false,
+            // Its node lives, and has much to do.
+            Err(_) => return true,
         }
         let answer = timeout(ANSWER_WITHIN + ON_THE_WAY, answers.recv()).await;
         matches!(answer, Ok(Some(silence)) if !silence.is_empty())

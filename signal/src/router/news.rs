@@ -109,8 +109,10 @@ impl Router {
             Envelope::Kick { ask, dialect } => {
                 let (router, from) = (self.clone(), from_node.clone());
                 self.tasks.spawn(async move {
-                    router.kick_here(&dialect).await;
-                    let _ = router.backplane.carry(&from, Envelope::Silence { ask, silence: Vec::new() });
+                    if router.kick_here(&dialect).await {
+                        let done = Envelope::Silence { ask, silence: Vec::new() };
+                        let _ = router.backplane.carry(&from, done);
+                    }
                 });
             }
             Envelope::Silence { ask, silence } => {

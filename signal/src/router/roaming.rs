@@ -137,12 +137,16 @@ impl Router {
         if came.is_new_here && timeout(CATCH_UP, self.catch_up(room)).await.is_err() {
             self.read_again(room.clone());
         }
-        if let (None, Some(claim)) = (&came.seated, claim) {
-            // Its connection has ended meanwhile.
-            self.hub.lock().is_leaving(room, peer, claim, Parting::Dropped);
-            self.leave(room, peer, claim, dialect.parting(peer, Parting::Dropped, millis())).await;
-        }
-        came.seated.ok_or(Refusal::Superseded)
+        let Some((speaker, held)) = came.seated else {
+            if let Some(claim) = claim {
+                // Its connection has ended meanwhile.
+                self.hub.lock().is_leaving(room, peer, claim, Parting::Dropped);
+                self.leave(room, peer, claim, dialect.parting(peer, Parting::Dropped, millis())).await;
+            }
+            return Err(Refusal::Superseded);
+        };
+        self.never_arrived(room, peer, held);
+        Ok(speaker)
     }
 
     /// The speaker is in these rooms too. When this returns, what is said there on any node reaches it, by whoever hears what
@@ -154,6 +158,9 @@ impl Router {
         topics: Vec<RoomId>,
     ) -> Result<(), Goodbye> {
         let most = self.rules.terms.get(dialect.name()).map_or(0, |terms| terms.topics);
+        if topics.len() > most {
+            return Err(Goodbye::Overloaded);
+        }
         for room in &topics {
             let (is_there, places) = {
                 let hub = self.hub.lock();
@@ -172,10 +179,7 @@ impl Router {
             let coming = Coming { room, peer: &speaker.peer, create, welcome: None };
             self.come_in(dialect, speaker.seat, coming).await.map_err(|_| Goodbye::Overloaded)?;
         }
-        let nodes: BTreeSet<_> = {
-            let hub = self.hub.lock();
-            topics.iter().flat_map(|room| hub.other_nodes(room)).collect()
-        };
+        let nodes: BTreeSet<_> = topics.iter().flat_map(|room| self.hub.lock().other_nodes(room)).collect();
         self.have_heard(&nodes).await;
         Ok(())
     }

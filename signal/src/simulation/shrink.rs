@@ -2,13 +2,11 @@
 
 use std::fmt::Write;
 
-use super::known::faults_of;
-use super::ledger::Rule;
 use super::schedule::Schedule;
 use super::stage::play;
 
-/// A shortest schedule that still breaks `rule`: no single event can be left out.
-pub(super) fn shrink(schedule: Schedule, rule: Rule) -> Schedule {
+/// A shortest schedule of which this is still so: no single event can be left out.
+pub(super) fn shrink(schedule: Schedule, is_so: impl Fn(&Schedule) -> bool) -> Schedule {
     let mut schedule = schedule;
     let mut size = schedule.events.len() / 2;
     while size > 0 {
@@ -16,7 +14,7 @@ pub(super) fn shrink(schedule: Schedule, rule: Rule) -> Schedule {
         let mut at = 0;
         while at < schedule.events.len() {
             let shorter = without(&schedule, at, size);
-            if breaks(&shorter, rule) {
+            if is_so(&shorter) {
                 schedule = shorter;
             } else {
                 at += size;
@@ -34,10 +32,6 @@ fn without(schedule: &Schedule, at: usize, size: usize) -> Schedule {
     let mut shorter = schedule.clone();
     shorter.events.drain(at..(at + size).min(schedule.events.len()));
     shorter
-}
-
-fn breaks(schedule: &Schedule, rule: Rule) -> bool {
-    faults_of(schedule).iter().any(|fault| fault.rule == rule)
 }
 
 /// What happens in a schedule, a line each, and at the end what should not have.

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::reaper::Adoption;
 use super::{Inside, keys};
-use crate::backplane::{Change, Creation, Departure, Entry, Listing, MAX_LISTED, Refusal};
+use crate::backplane::{Change, Creation, Departure, Entry, FREE_FOR, Listing, MAX_LISTED, Refusal};
 use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId};
 
@@ -217,11 +217,11 @@ impl Inside {
     ) -> Result<u64, Refusal> {
         let mut script = self.scripts.leave.key(&keys::room(room));
         script.arg(peer.as_str()).arg(claim.0.to_string());
-        script.arg(match departure {
-            Departure::ForGood => milliseconds(self.lifetimes.gone),
-            Departure::Free => "0".into(),
-        });
-        script.arg(self.empty_for());
+        let (gone, empty) = match departure {
+            Departure::ForGood => (self.lifetimes.gone, self.lifetimes.empty_room),
+            Departure::Free => (Duration::ZERO, self.lifetimes.empty_room.min(FREE_FOR)),
+        };
+        script.arg(milliseconds(gone)).arg(milliseconds(empty));
         let by = self.deadline();
         let reply = self.run_in_lease(by, &mut script).await?;
         let (version, node, hold): (u64, String, u64) = answer(reply)?;

@@ -99,8 +99,10 @@ impl Inside {
                 let (inside, dead) = (self.clone(), dead.clone());
                 adoptions.spawn(async move { inside.inherit(room, peer, dead, hold).await });
             }
-            while let Some(adoption) = adoptions.join_next().await {
-                adopted += usize::from(adoption.map_err(|_| Refusal::Unavailable)??);
+            // All of them, before the first that failed is: one that is broken off may have happened.
+            let adoptions = adoptions.join_all().await;
+            for adoption in adoptions {
+                adopted += usize::from(adoption?);
             }
         }
         self.bury(keys::index(dead), dead).await?;
