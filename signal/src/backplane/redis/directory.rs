@@ -218,10 +218,10 @@ impl Inside {
         let mut script = self.scripts.leave.key(&keys::room(room));
         script.arg(peer.as_str()).arg(claim.0.to_string());
         let (gone, empty) = match departure {
-            Departure::ForGood => (self.lifetimes.gone, self.lifetimes.empty_room),
-            Departure::Free => (Duration::ZERO, self.lifetimes.empty_room.min(FREE_FOR)),
+            Departure::ForGood => (milliseconds(self.lifetimes.gone), self.lifetimes.empty_room),
+            Departure::Free => ("0".into(), self.lifetimes.empty_room.min(FREE_FOR)),
         };
-        script.arg(milliseconds(gone)).arg(milliseconds(empty));
+        script.arg(gone).arg(milliseconds(empty));
         let by = self.deadline();
         let reply = self.run_in_lease(by, &mut script).await?;
         let (version, node, hold): (u64, String, u64) = answer(reply)?;
