@@ -21,7 +21,11 @@ scene('a call through the image, in containers as compose.yaml has them, one of 
       return (await alice.page.title()) !== '';
     }, { within: 30_000, every: 500 });
     for (const person of [alice, bob]) {
-      await person.opens(new URL('/room/contained', here.url));
+      // While containers get their networks, Chromium breaks off what it is loading (ERR_NETWORK_CHANGED).
+      await until('the page is whole', async () => {
+        await person.opens(new URL('/room/contained', here.url));
+        return person.page.locator('#join:enabled').waitFor({ timeout: 5_000 }).then(() => true, () => false);
+      }, { within: 40_000, every: 500 });
       await person.joins();
     }
     await alice.sees(bob);
@@ -29,7 +33,16 @@ scene('a call through the image, in containers as compose.yaml has them, one of 
     await alice.tells(bob, 'Can you hear me in there?');
     await bob.tells(alice, 'Through all of these networks.');
 
-    const given = (await alice.iceServers()).find(({ username }) => username);
+    // turn-auth may have begun a moment later than the nodes, which ask it for each who comes.
+    let given;
+    await until('credentials', async () => {
+      given = (await alice.iceServers()).find(({ username }) => username);
+      if (given) return true;
+      await alice.opens(new URL('/room/contained', here.url));
+      await alice.joins();
+      await alice.sees(bob);
+      return false;
+    }, { within: 40_000, every: 500 });
     assert.ok([given.urls].flat().includes(`${here.turn}?transport=udp`), 'turn-auth gave credentials for coturn');
 
     // Its clients are sent to the other node, and the call goes on.
