@@ -261,6 +261,22 @@ fn json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
+/// The object in `text`; or what is wrong with it, for whoever sent it, and that `right` would be right.
+fn read<'a, T: Deserialize<'a>>(text: &'a str, right: &str) -> Result<T, String> {
+    if !is_object(text) {
+        return Err(format!("no JSON object; expected {right}"));
+    }
+    if too_deep(text) {
+        return Err(format!("nested deeper than {MAX_DEPTH}"));
+    }
+    serde_json::from_str(text).map_err(|e| format!("{e}; expected {right}"))
+}
+
+/// Whether what `text` has in it, if it is JSON, is an object: serde takes an array of the members' values for a struct too.
+fn is_object(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('{')
+}
+
 /// A member that is there, `null` or not.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(value).map(Some)

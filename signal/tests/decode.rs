@@ -1,4 +1,4 @@
-//! Whatever a client sends is a command: the corpus that fuzzing has found, and frames that are odd on purpose.
+//! Whatever a client sends is a command: each frame of the corpus from which the fuzz targets start.
 #![cfg(test)]
 
 #[path = "../fuzz/exercise.rs"]
@@ -19,7 +19,7 @@ const PROTOCOLS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn what_fuzzing_has_found_is_read_without_harm() {
+fn the_corpus_of_the_fuzz_targets_is_read_without_harm() {
     for (directory, protocol) in PROTOCOLS {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(directory);
         let mut read = 0;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json};
 use crate::message::{
     Command, Event, Frame, IceServer, Parting, PeerId, Receipt, RoomId, Speaker, To, Undelivered,
 };
@@ -156,15 +156,8 @@ impl Dialect for Camus {
 
 /// The message in `text`, or what is wrong with it.
 fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    // serde takes an array of the members' values for a struct.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err("Not a message: expected a JSON object".into());
-    }
-    if too_deep(text) {
-        return Err(format!("Not a message: nested deeper than {}", super::MAX_DEPTH));
-    }
-    serde_json::from_str(text)
-        .map_err(|e| format!("Not a message: {e}; expected an object with strings `receiver` and `type`"))
+    super::read(text, "an object with strings `receiver` and `type`")
+        .map_err(|why| format!("Not a message: {why}"))
 }
 
 /// What a message asks for, which its sender calls `id`.

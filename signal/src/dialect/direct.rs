@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, MAX_DEPTH, Names, Takeover, json, present, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, present, read};
 use crate::message::{Command, Event, Frame, PeerId, Receipt, Speaker, To};
 
 /// The direct protocol.
@@ -72,7 +72,7 @@ impl Dialect for Direct {
     }
 
     fn decode(&self, _: &Speaker, text: &str) -> Command {
-        match read(text) {
+        match read(text, "an object with strings `target` and `type`") {
             Ok(Incoming { target, kind, payload }) => Command::Tell {
                 to: To::Peer(PeerId::new(target)),
                 kind: kind.into(),
@@ -100,19 +100,6 @@ impl Dialect for Direct {
             _ => return None,
         })
     }
-}
-
-/// The message in `text`, or what is wrong with it.
-fn read(text: &str) -> Result<Incoming<'_>, String> {
-    // serde takes an array of the members' values for a struct.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err("expected a JSON object".into());
-    }
-    if too_deep(text) {
-        return Err(format!("nested deeper than {MAX_DEPTH}"));
-    }
-    serde_json::from_str(text)
-        .map_err(|e| format!("{e}; expected an object with strings `target` and `type`"))
 }
 
 fn invalid(why: &str) -> Command {

@@ -8,7 +8,7 @@ use serde::ser::{self, SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, MAX_DEPTH, Names, Takeover, json, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, is_object, json};
 use crate::message::{Command, Event, Frame, PeerId, Profile, RoomId, Speaker, Undelivered};
 
 /// The mesh protocol.
@@ -245,24 +245,12 @@ pub fn error(message: &str) -> Frame {
 
 /// The message in `text`, or what is wrong with it.
 fn read(text: &str) -> Result<Incoming<'_>, String> {
-    const RIGHT: &str = r#"expected {"type": "…", "payload": {…}}"#;
-    // serde takes an array of the members' values for a struct.
-    if !is_object(text) {
-        return Err(format!("Not a message: no JSON object; {RIGHT}"));
-    }
-    if too_deep(text) {
-        return Err(format!("Not a message: nested deeper than {MAX_DEPTH}"));
-    }
-    let incoming: Incoming<'_> =
-        serde_json::from_str(text).map_err(|e| format!("Not a message: {e}; {RIGHT}"))?;
+    const RIGHT: &str = r#"{"type": "…", "payload": {…}}"#;
+    let incoming: Incoming<'_> = super::read(text, RIGHT).map_err(|why| format!("Not a message: {why}"))?;
     if !is_object(incoming.payload.get()) {
-        return Err(format!("Not a message: the payload is no object; {RIGHT}"));
+        return Err(format!("Not a message: the payload is no object; expected {RIGHT}"));
     }
     Ok(incoming)
-}
-
-fn is_object(text: &str) -> bool {
-    text.trim_ascii_start().starts_with('{')
 }
 
 fn addressee(target: &RawValue) -> Option<PeerId> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, present, too_deep};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, present, read};
 use crate::message::{Command, Event, Frame, NotSeated, PeerId, Receipt, Speaker, To};
 
 /// The peerjs protocol.
@@ -99,7 +99,7 @@ impl Dialect for Peerjs {
     }
 
     fn decode(&self, speaker: &Speaker, text: &str) -> Command {
-        let Some(Incoming { kind, dst, payload }) = read(text) else { return Command::Noted };
+        let Ok(Incoming { kind, dst, payload }) = read(text, "a message") else { return Command::Noted };
         let dst = dst.filter(|dst| !dst.is_empty());
         let receipt = match (&*kind, &dst) {
             ("OFFER" | "ANSWER" | "CANDIDATE", Some(_)) => Receipt::TellSender,
@@ -142,16 +142,6 @@ impl Dialect for Peerjs {
             _ => return None,
         })
     }
-}
-
-/// The message in `text`, if it is one.
-fn read(text: &str) -> Option<Incoming<'_>> {
-    // serde takes an array of the members' values for a struct.
-    let is_object = text.trim_ascii_start().starts_with('{');
-    if !is_object || too_deep(text) {
-        return None;
-    }
-    serde_json::from_str(text).ok()
 }
 
 fn frame(kind: &str, src: &str, dst: &str, payload: Option<&RawValue>) -> Frame {

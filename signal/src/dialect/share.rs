@@ -7,9 +7,7 @@ use rand::distr::Uniform;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{
-    Away, Customs, Dialect, Door, Knock, MAX_DEPTH, Names, Takeover, json, present, room_of, too_deep,
-};
+use super::{Away, Customs, Dialect, Door, Knock, Names, Takeover, json, present, room_of};
 use crate::message::{
     Command, Destination, Event, Frame, NotSeated, Parting, PeerId, Receipt, RoomId, Speaker, To, Undelivered,
 };
@@ -170,15 +168,7 @@ fn is_host(peer: &PeerId) -> bool {
 
 /// The message in `text`, or what is wrong with it.
 fn read(text: &str) -> Result<Incoming<'_>, String> {
-    // serde takes an array of the members' values for a struct.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err("Not a message: expected a JSON object".into());
-    }
-    if too_deep(text) {
-        return Err(format!("Not a message: nested deeper than {MAX_DEPTH}"));
-    }
-    serde_json::from_str(text)
-        .map_err(|e| format!("Not a message: {e}; expected an object with a string `type`"))
+    super::read(text, "an object with a string `type`").map_err(|why| format!("Not a message: {why}"))
 }
 
 fn create(incoming: &Incoming<'_>) -> Command {
