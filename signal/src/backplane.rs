@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hub::mailbox::Letter;
+use crate::hub::mailbox::{Letter, Step};
 use crate::hub::room::{Member, Record, Snapshot};
 use crate::message::{Claim, Frame, NodeId, PeerId, Profile, RoomId, Undelivered};
 use pressure::Relief;
@@ -181,10 +181,17 @@ pub enum Envelope {
         /// Their numbers there.
         numbers: Vec<u64>,
     },
-    /// The letters of these copies of the receiving node's are on the sending node now, which has them from another one.
+    /// The letters of these copies of the receiving node's are on the sending node now.
     Holds {
-        /// Their numbers there.
-        numbers: Vec<u64>,
+        /// Which, and how far they have come with this.
+        steps: Vec<Step>,
+    },
+    /// The letters of these copies of the receiving node's were on the sending node, which has just passed them on.
+    PassedOn {
+        /// To that node.
+        to: NodeId,
+        /// Which, and how far they have come with this.
+        steps: Vec<Step>,
     },
     /// A room has changed.
     Changed(Changed),
@@ -235,6 +242,13 @@ pub enum Envelope {
     HaveYouHeard {
         /// Names the answer.
         ask: u64,
+    },
+    /// Is all that was said through the receiving node to those in this room where they are? Answered when it is.
+    HaveTheyHeard {
+        /// Names the answer.
+        ask: u64,
+        /// The room.
+        room: RoomId,
     },
     /// Every connection of a dialect is to be sent away.
     Kick {
@@ -434,6 +448,12 @@ pub trait Backplane: Send + Sync + 'static {
     /// If the way to another node is nearly full: when those who fill it may be read again.
     fn relief(&self, _node: &NodeId) -> Option<Relief> {
         None
+    }
+
+    /// Whether another node is not gone, as far as this one knows; when it is, this one hears of it ([`Notice::Gone`]) from
+    /// now on, whether or not anything is carried there.
+    fn follow(&self, _node: &NodeId) -> bool {
+        true
     }
 
     /// What a node that is gone did not get, oldest first; once. To be asked for as soon as [`Self::carry`] says that it

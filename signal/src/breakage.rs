@@ -18,6 +18,8 @@ pub(crate) enum Breakage {
     SettledTooEarly,
     /// What another node had when it died is not sent again.
     NoCopies,
+    /// Who comes from another node speaks before what it has said there is heard.
+    NotHeardOut,
     /// Who asks for a name gets it, whoever has it.
     NameGivenToTwo,
     /// A message is said to be safe when one node has it.

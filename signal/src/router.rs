@@ -10,6 +10,7 @@
 //! - `roaming`: a connection comes into rooms and leaves them by what it says;
 //! - `names`: a peer gets, gives up or loses a name that is its own in the whole cluster;
 //! - `operator`: what an operator asks of all nodes;
+//! - `hearing`: whether what was said through one node has come where it belongs, before more is said through another;
 //! - `bequest`: a node stops, and leaves what it holds to another one;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
 
@@ -17,6 +18,7 @@ mod acceptance;
 mod bequest;
 mod entrance;
 mod guests;
+mod hearing;
 #[cfg(test)]
 mod inspection;
 mod names;

@@ -201,6 +201,26 @@ fn copies_that_are_not_kept_are_found() {
 }
 
 #[test]
+fn one_who_moves_and_is_not_heard_out_is_found() {
+    // What is lost on its way goes again 300 ms later, and its sender is elsewhere by then.
+    let moves_in_bad_weather = |seed| {
+        let weather = Weather { lost: 30, ..Weather::default() };
+        let says = |peer| Event::Says { peer, to: Some(0) };
+        let events = [
+            (0, Event::Comes { peer: 0, node: 0 }),
+            (0, Event::Comes { peer: 1, node: 1 }),
+            (900, Event::Weather { weather, lasts: Duration::from_secs(2) }),
+            (1_000, says(1)),
+            (1_010, Event::Comes { peer: 1, node: 2 }),
+            (1_040, says(1)),
+        ];
+        let events = events.map(|(at, event)| (Duration::from_millis(at), event)).into();
+        Schedule { seed, tongue: Tongue::Rooms, nodes: 3, peers: 2, events }
+    };
+    finds_among(Breakage::NotHeardOut, 500, moves_in_bad_weather);
+}
+
+#[test]
 fn a_name_that_is_given_to_two_is_found() {
     finds(Breakage::NameGivenToTwo);
 }

@@ -408,6 +408,10 @@ impl Backplane for Redis {
         self.0.relief(node)
     }
 
+    fn follow(&self, node: &NodeId) -> bool {
+        self.0.follow(node)
+    }
+
     fn take_back(&self, from: &NodeId) -> Vec<Envelope> {
         self.0.take_back(from)
     }

@@ -46,6 +46,24 @@ pub struct Mark {
     pub node: NodeId,
     /// Its number there.
     pub number: u64,
+    /// How often the letter has been passed on from one node to another.
+    pub hops: u32,
+}
+
+impl Mark {
+    /// How far the letter has come, for whoever keeps the copy.
+    pub fn step(&self) -> Step {
+        Step { number: self.number, hops: self.hops }
+    }
+}
+
+/// How far a letter has come of which another node keeps a copy: word of that may overtake older word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The copy's number.
+    pub number: u64,
+    /// How often the letter has been passed on from one node to another.
+    pub hops: u32,
 }
 
 /// When a frame was read, and by whom.
@@ -431,7 +449,7 @@ mod tests {
     #[test]
     fn whoever_keeps_a_copy_is_named_when_its_letter_is_confirmed() {
         let mailbox = mailbox(9, 99);
-        let mark = |number| Mark { node: NodeId::new("a.1"), number };
+        let mark = |number| Mark { node: NodeId::new("a.1"), number, hops: 0 };
         for number in 1..=3 {
             mailbox.push(Letter { mark: Some(mark(number)), ..letter("x") }).unwrap();
         }

@@ -1,12 +1,15 @@
 //! A node that stops: what it still holds goes to another one.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
 
 use super::Router;
 use super::entrance::{Ask, SILENCE_DEADLINE};
+use super::ways::Address;
 use crate::backplane::{Delivery, Envelope};
 use crate::chance;
 use crate::hub::mailbox::Letter;
@@ -26,20 +29,19 @@ impl Router {
         let living = if alive.is_empty() { others.as_ref() } else { Some(&alive) };
         let is_gone = |node: &NodeId| living.is_some_and(|living| !living.contains(node));
         let only_here = |letter: &Letter| letter.mark.as_ref().is_none_or(|mark| is_gone(&mark.node));
-        let held: Vec<_> = {
+        let mut held: BTreeMap<Address, Vec<Letter>> = {
             let mut hub = self.hub.lock();
             let sessions = hub.sessions_mut();
             sessions
-                .map(|(room, peer, session)| (room.clone(), peer.clone(), session.give_up_what_waits()))
+                .map(|(room, peer, session)| ((room.clone(), peer.clone()), session.give_up_what_waits()))
                 .collect()
         };
-        for (room, peer, mut letters) in held {
-            letters.retain(only_here);
-            all_left &= self.bequeath(heir, &room, &peer, letters);
+        held.values_mut().for_each(|letters| letters.retain(only_here));
+        for Delivery { room, to, letter, .. } in self.ways.lock().give_up(chance::now()) {
+            held.entry((room, to)).or_default().push(letter);
         }
-        let waiting = self.ways.lock().give_up(chance::now());
-        for Delivery { room, to, letter, .. } in waiting {
-            all_left &= self.bequeath(heir, &room, &to, vec![letter]);
+        for ((room, peer), letters) in held {
+            all_left &= self.bequeath(heir, &room, &peer, letters);
         }
         self.give_receipts();
         all_left
@@ -59,6 +61,20 @@ impl Router {
         let asked: FuturesUnordered<_> = others.iter().map(ask).collect();
         let answered = asked.filter_map(std::future::ready).take_until(sleep(SILENCE_DEADLINE));
         answered.collect().await
+    }
+
+    /// What a node that has stopped held for a peer that is not here: older than all that this node has sent there for that
+    /// peer, and than all that waits for it here.
+    pub(super) fn inherit(&self, from: &NodeId, address: &Address, held: Vec<Letter>) {
+        let delivery = |letter| Delivery {
+            room: address.0.clone(),
+            to: address.1.clone(),
+            letter,
+            spent: Duration::ZERO,
+        };
+        let held = held.into_iter().map(delivery).collect();
+        self.ways.lock().inherit(from, address, held, chance::now());
+        self.stir();
     }
 
     fn bequeath(

@@ -86,7 +86,8 @@ impl Router {
             let entry = self.entry(dialect, wish, &peer, held.as_ref().map(|held| held.claim));
             match self.backplane.join(&wish.room, entry).await {
                 Ok(snapshot) => {
-                    return Ok(self.seat(dialect, wish, peer, snapshot, held.map(|held| held.node)));
+                    let held_by = held.map(|held| held.node);
+                    return Ok(self.seat(dialect, wish, peer, snapshot, held_by).await);
                 }
                 Err(Refusal::Superseded) => {}
                 Err(refusal) => return Err(refusal),
@@ -172,7 +173,8 @@ impl Router {
         peers.iter().max_by_key(silent_for).map_or_else(|| (*peers[0]).clone(), |peer| (**peer).clone())
     }
 
-    pub(super) fn seat(
+    /// Seats a connection as `peer`, who has joined the room in the directory, and was on the node `held_by` before.
+    pub(super) async fn seat(
         self: &Arc<Self>,
         dialect: &'static dyn Dialect,
         wish: &Wish,
@@ -187,12 +189,15 @@ impl Router {
             None => {}
         }
         let moved_from = held_by.filter(|node| node != me);
-        let moved = moved_from.is_some();
+        let (moved, from) = (moved_from.is_some(), moved_from.clone());
         let seat =
             |hub: &mut Hub, snapshot| hub.seat(dialect, &wish.room, &peer, snapshot, moved, chance::now());
         let came = self.come(dialect, (&wish.room, &peer), snapshot, moved_from, seat);
         if came.is_new_here {
             self.read_again(wish.room.clone());
+        }
+        if let Some(from) = from {
+            self.is_heard_out(&from, &wish.room).await;
         }
         came.seated
     }

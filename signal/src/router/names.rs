@@ -66,7 +66,8 @@ impl Router {
             // Of those who have seen the same, one joins, and the others look again.
             match self.backplane.join(&wish.room, entry(&wish, held.as_ref().map(|held| held.claim))).await {
                 Ok(snapshot) => {
-                    return Ok(self.seat(dialect, &wish, peer, snapshot, held.map(|held| held.node)));
+                    let held_by = held.map(|held| held.node);
+                    return Ok(self.seat(dialect, &wish, peer, snapshot, held_by).await);
                 }
                 Err(Refusal::Superseded) => {}
                 Err(refusal) => return Err(refusal),

@@ -76,8 +76,9 @@ impl Router {
         match envelope {
             Envelope::Deliver(delivery) => self.delivered(from_node, delivery),
             Envelope::DeliverAll(all) => self.delivered_to_all(from_node, all),
-            Envelope::Settled { numbers } => self.accounted_for(numbers, None),
-            Envelope::Holds { numbers } => self.accounted_for(numbers, Some(from_node)),
+            Envelope::Settled { numbers } => self.settled(numbers),
+            Envelope::Holds { steps } => self.held(from_node, &steps),
+            Envelope::PassedOn { to, steps } => self.passed_on(from_node, &to, &steps),
             Envelope::Roster { room, but } => self.show_roster(&room, Some(&but)),
             Envelope::Changed(changed) => self.changed(changed),
             Envelope::HandOver { room, peer, held, last } => {
@@ -85,7 +86,8 @@ impl Router {
                 let taken = self.hub.lock().handed_over(&room, &peer, held, last);
                 match taken {
                     Ok(too_much) => self.never_arrived(&room, &peer, too_much),
-                    Err(held) => self.put_elsewhere(&room, &peer, held),
+                    Err(held) if last => self.put_elsewhere(&room, &peer, held),
+                    Err(held) => self.inherit(from_node, &(room, peer), held),
                 }
             }
             Envelope::Appeared { room, peer } => self.appeared(&room, &peer),
@@ -105,6 +107,14 @@ impl Router {
             }
             Envelope::HaveYouHeard { ask } => {
                 let _ = self.backplane.carry(from_node, Envelope::Silence { ask, silence: Vec::new() });
+            }
+            Envelope::HaveTheyHeard { ask, room } => {
+                let (router, from) = (self.clone(), from_node.clone());
+                self.tasks.spawn(async move {
+                    if router.they_have_heard(&room).await {
+                        let _ = router.backplane.carry(&from, Envelope::Silence { ask, silence: Vec::new() });
+                    }
+                });
             }
             Envelope::Kick { ask, dialect } => {
                 let (router, from) = (self.clone(), from_node.clone());

@@ -19,7 +19,7 @@ use crate::breakage::{Breakage, is_broken};
 use crate::chance;
 use crate::dialect::{self, Dialect, Names};
 use crate::goodbye::Goodbye;
-use crate::hub::mailbox::{Bounds, Left, Letter, Mark, Read};
+use crate::hub::mailbox::{Bounds, Left, Letter, Mark, Read, Step};
 use crate::hub::room::{Room, Snapshot};
 use crate::hub::{Place, Put};
 use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
@@ -340,8 +340,9 @@ impl Router {
         }
         let read = Some(self.read_elsewhere(spent));
         if let (Some(_), Some(mark)) = (&letter.name, &letter.mark) {
-            let numbers = (mark.number..).take(to.len()).collect();
-            let _ = self.backplane.carry(from, Envelope::Holds { numbers });
+            let numbers = (mark.number..).take(to.len());
+            let steps = numbers.map(|number| Step { number, hops: mark.hops }).collect();
+            let _ = self.backplane.carry(from, Envelope::Holds { steps });
         }
         for (to, number) in to.into_iter().zip(letter.mark.as_ref().map_or(0, |mark| mark.number)..) {
             let mark = letter.mark.as_ref().map(|mark| Mark { number, ..mark.clone() });
@@ -367,7 +368,7 @@ impl Router {
             // It goes from there, with all that was given up here before it, when this node is gone.
             Some(mark) if mark.node == *from && self.has_given_up.load(Ordering::Relaxed) => return None,
             Some(mark) if mark.node != *from || letter.name.is_some() => {
-                let holds = Envelope::Holds { numbers: vec![mark.number] };
+                let holds = Envelope::Holds { steps: vec![mark.step()] };
                 // A node that is gone keeps nothing.
                 let _ = self.backplane.carry(&mark.node, holds);
             }
@@ -415,20 +416,32 @@ impl Router {
         self.stir();
     }
 
-    /// Other nodes say what became of letters of which this one keeps copies; `by`: they are there now.
-    pub(super) fn accounted_for(&self, numbers: Vec<u64>, by: Option<&NodeId>) {
+    /// The copies of these numbers need not be kept any more.
+    pub(super) fn settled(&self, numbers: Vec<u64>) {
         let (safe, has_room) = {
             let mut ways = self.ways.lock();
-            let safe = match by {
-                Some(node) => ways.held(node, numbers, chance::now()),
-                None => ways.settled(numbers, chance::now()),
-            };
-            (safe, ways.pressure(chance::now()).has_room())
+            (ways.settled(numbers, chance::now()), ways.pressure(chance::now()).has_room())
         };
         if has_room {
             self.relieved.notify_waiters();
         }
         self.one_has(safe);
+        self.stir();
+    }
+
+    /// Letters of which this node keeps copies are on `node` now.
+    pub(super) fn held(&self, node: &NodeId, steps: &[Step]) {
+        let safe = self.ways.lock().held(node, steps, chance::now());
+        self.one_has(safe);
+        self.stir();
+    }
+
+    /// Letters of which this node keeps copies are on their way from one node to another, or lost with either.
+    pub(super) fn passed_on(&self, from: &NodeId, to: &NodeId, steps: &[Step]) {
+        self.ways.lock().passed_on(from, to, steps, chance::now());
+        if !self.backplane.follow(to) {
+            self.lost(to);
+        }
         self.stir();
     }
 
@@ -523,7 +536,7 @@ impl Router {
     }
 
     /// Somebody may have to be looked for.
-    fn stir(&self) {
+    pub(super) fn stir(&self) {
         if self.ways.lock().is_due_sooner() {
             self.seek.notify_one();
         }

@@ -29,7 +29,7 @@ impl Receipts {
     pub(super) fn add(&self, marks: impl IntoIterator<Item = Mark>) {
         let mut numbers = self.numbers.lock();
         let was_empty = numbers.is_empty();
-        for Mark { node, number } in marks {
+        for Mark { node, number, .. } in marks {
             numbers.entry(node).or_default().push(number);
         }
         if was_empty && !numbers.is_empty() {

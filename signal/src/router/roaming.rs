@@ -7,16 +7,15 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::timeout;
 
-use super::entrance::Ask;
 use super::{Router, millis};
-use crate::backplane::{Creation, Entry, Envelope, Refusal};
+use crate::backplane::{Creation, Entry, Refusal};
 use crate::chance;
 use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::hub::roamer::Roamer;
 use crate::hub::room::Record;
 use crate::hub::{Hub, Seated};
-use crate::message::{Destination, Event, Frame, NodeId, NotSeated, Parting, PeerId, RoomId, Seat, Speaker};
+use crate::message::{Destination, Event, Frame, NotSeated, Parting, PeerId, RoomId, Seat, Speaker};
 
 /// Names that are tried for a new room. Where a quarter of all names is taken, one in a million finds none.
 const NAMES_TRIED: usize = 10;
@@ -180,24 +179,8 @@ impl Router {
             self.come_in(dialect, speaker.seat, coming).await.map_err(|_| Goodbye::Overloaded)?;
         }
         let nodes: BTreeSet<_> = topics.iter().flat_map(|room| self.hub.lock().other_nodes(room)).collect();
-        self.have_heard(&nodes).await;
+        self.have_heard(&nodes, ANSWER_WITHIN).await;
         Ok(())
-    }
-
-    /// Waits until these nodes have taken in what this one has told them so far; but not for one that does not answer.
-    async fn have_heard(&self, nodes: &BTreeSet<NodeId>) {
-        if nodes.is_empty() {
-            return;
-        }
-        let (ask, mut answers) = Ask::open(self, nodes.len());
-        let question = || Envelope::HaveYouHeard { ask: ask.number };
-        let asked = nodes.iter().filter(|node| self.backplane.carry(node, question()).is_ok()).count();
-        let all = async {
-            for _ in 0..asked {
-                answers.recv().await;
-            }
-        };
-        let _ = timeout(ANSWER_WITHIN, all).await;
     }
 
     /// The speaker leaves these rooms, of those that it is in.

@@ -17,7 +17,7 @@ use crate::backplane::pressure::Pressure;
 use crate::backplane::{Backplane, Delivery, DeliveryToAll, Envelope};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
-use crate::hub::mailbox::{Bounds, Letter, Mark};
+use crate::hub::mailbox::{Bounds, Letter, Mark, Step};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
 
 /// How often a peer for which something waits is looked for.
@@ -69,6 +69,8 @@ pub(super) struct Ways {
     pressure: Pressure,
     rooms: Map<RoomId, Map<PeerId, Way>>,
     copies: BTreeMap<u64, Kept>,
+    /// The nodes that have letters of which there are copies, and how many.
+    nodes: BTreeMap<NodeId, usize>,
     /// The newest copy's number.
     last: u64,
     letters: usize,
@@ -106,8 +108,19 @@ struct Waiting {
 #[derive(Debug)]
 struct Kept {
     delivery: Delivery,
-    /// The node that has it.
+    /// The node that has the letter, or had it last.
     at: NodeId,
+    /// The node to which that one has passed it on, as long as nobody knows that it has come there.
+    next: Option<NodeId>,
+    /// How often it has been passed on until then.
+    hops: u32,
+}
+
+impl Kept {
+    /// Whether nobody else may have the letter if that node is gone.
+    fn is_lost_with(&self, node: &NodeId) -> bool {
+        self.at == *node || self.next.as_ref() == Some(node)
+    }
 }
 
 impl Ways {
@@ -120,6 +133,7 @@ impl Ways {
             pressure,
             rooms: Map::default(),
             copies: BTreeMap::new(),
+            nodes: BTreeMap::new(),
             last: 0,
             letters: 0,
             bytes: 0,
@@ -145,6 +159,21 @@ impl Ways {
         let holds = Bounds { messages: self.letters, bytes: self.bytes };
         self.pressure.update(holds, self.bounds, now);
         &self.pressure
+    }
+
+    /// The nodes that have anything that is not settled.
+    pub(super) fn nodes(&self) -> BTreeSet<NodeId> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    /// Whether anything for somebody in `room` waits, or is on its way from one node to another.
+    pub(super) fn is_on_its_way(&self, room: &RoomId) -> bool {
+        let mut ways = self.rooms.get(room).into_iter().flat_map(Map::values);
+        ways.any(|way| {
+            let mut numbers = way.sent.iter().flat_map(|(_, numbers)| numbers);
+            let is_passed_on = |number| self.copies.get(number).is_some_and(|kept| kept.next.is_some());
+            !way.waiting.is_empty() || numbers.any(is_passed_on)
+        })
     }
 
     /// Whether something older is under way to that peer, or waits for it.
@@ -261,6 +290,7 @@ impl Ways {
             let (room, to, letter) = (room.clone(), peer.clone(), letter.clone());
             Delivery { room, to, letter, spent: Duration::ZERO }
         };
+        self.pass_on(&mut held, node, backplane);
         for letter in &mut held {
             if letter.mark.is_none() {
                 let number = self.keep(delivery(letter), node, now);
@@ -318,42 +348,60 @@ impl Ways {
         self.forget(number, now).map(|delivery| delivery.letter)
     }
 
-    /// The letters of these numbers are on `node` now, wherever they were. Those of them whose senders wait to hear that
-    /// they are safe.
-    pub(super) fn held(
-        &mut self,
-        node: &NodeId,
-        numbers: impl IntoIterator<Item = u64>,
-        now: Instant,
-    ) -> Vec<Named> {
+    /// These letters are on `node` now, wherever they were. Those of them whose senders wait to hear that they are safe.
+    pub(super) fn held(&mut self, node: &NodeId, steps: &[Step], now: Instant) -> Vec<Named> {
         let mut safe = Vec::new();
-        for number in numbers {
-            let Some(kept) = self.copies.get_mut(&number) else { continue };
+        for step in steps {
+            let Some(kept) = self.copies.get_mut(&step.number) else { continue };
             safe.extend(is_safe(&mut kept.delivery));
-            if kept.at == *node {
-                continue;
+            if step.hops >= kept.hops {
+                (kept.hops, kept.next) = (step.hops, None);
+                self.is_at(node, step.number, now);
             }
-            let from = std::mem::replace(&mut kept.at, node.clone());
-            let address = (kept.delivery.room.clone(), kept.delivery.to.clone());
-            let way = self.way_to(&address, now);
-            way.remove(&from, number);
-            way.add(node, number);
-            self.look_again(address, now);
         }
         safe
+    }
+
+    /// These letters were on `from`, which has passed them on to another node, `to`: whichever of the two is gone, they may
+    /// be gone with it.
+    pub(super) fn passed_on(&mut self, from: &NodeId, to: &NodeId, steps: &[Step], now: Instant) {
+        for step in steps {
+            let Some(kept) = self.copies.get_mut(&step.number) else { continue };
+            if step.hops > kept.hops {
+                (kept.hops, kept.next) = (step.hops, Some(to.clone()));
+                self.is_at(from, step.number, now);
+            }
+        }
+    }
+
+    fn is_at(&mut self, node: &NodeId, number: u64, now: Instant) {
+        let Some(kept) = self.copies.get_mut(&number).filter(|kept| kept.at != *node) else { return };
+        let from = std::mem::replace(&mut kept.at, node.clone());
+        let address = (kept.delivery.room.clone(), kept.delivery.to.clone());
+        self.has_one_less(&from);
+        self.has_one_more(node);
+        let way = self.way_to(&address, now);
+        way.remove(&from, number);
+        way.add(node, number);
+        self.look_again(address, now);
     }
 
     /// `node` is gone: all that it had waits for its peers from now on, ahead of what does so already. `returned`: what it
     /// did not even get.
     pub(super) fn lost(&mut self, node: &NodeId, returned: Vec<Envelope>, now: Instant) {
-        let numbers: Vec<u64> =
-            self.copies.iter().filter(|(_, kept)| kept.at == *node).map(|(number, _)| *number).collect();
+        let numbers: Vec<u64> = self
+            .copies
+            .iter()
+            .filter(|(_, kept)| kept.is_lost_with(node))
+            .map(|(number, _)| *number)
+            .collect();
         let mut back: Vec<Delivery> = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
         if is_broken(Breakage::NoCopies) {
             back.clear();
         }
         let (words, letters): (Vec<_>, Vec<_>) = returned.into_iter().partition(|envelope| {
-            matches!(envelope, Envelope::Changed(_) | Envelope::Settled { .. } | Envelope::Holds { .. })
+            use Envelope::{Changed, Holds, PassedOn, Settled};
+            matches!(envelope, Changed(_) | Settled { .. } | Holds { .. } | PassedOn { .. })
         });
         self.words.extend(words.into_iter().map(|word| (node.clone(), word)));
         for delivery in letters.into_iter().flat_map(deliveries) {
@@ -381,6 +429,17 @@ impl Ways {
         numbers.sort_unstable();
         let back = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
         self.wait_again(back, now);
+    }
+
+    /// `node` has stopped, and has left `held` for a peer, oldest first. What was sent there for that peer is newer, and waits
+    /// again behind it.
+    pub(super) fn inherit(&mut self, node: &NodeId, address: &Address, held: Vec<Delivery>, now: Instant) {
+        let way = self.way(&address.0, &address.1);
+        let sent = way.and_then(|way| way.sent.iter().find(|(sent, _)| sent == node));
+        let numbers: Vec<u64> = sent.into_iter().flat_map(|(_, numbers)| numbers.iter().copied()).collect();
+        let newer = numbers.into_iter().filter_map(|number| self.forget(number, now));
+        let all = held.into_iter().chain(newer.collect::<Vec<_>>()).collect();
+        self.wait_again(all, now);
     }
 
     /// What came back and is no letter, by the node that it was for.
@@ -469,10 +528,7 @@ impl Ways {
                     }
                     continue;
                 }
-                // Of which nobody is told, that waits for nobody.
-                Found::Nowhere if patience.is_zero() || delivery.letter.from.is_none() => {
-                    Some(Some(Undelivered::Absent))
-                }
+                Found::Nowhere if patience.is_zero() => Some(Some(Undelivered::Absent)),
                 Found::Nowhere if for_long(patience) => Some(Some(Undelivered::Expired)),
                 Found::Nowhere => break,
                 Found::Here | Found::On(_) | Found::Unknown => None,
@@ -528,6 +584,7 @@ impl Ways {
         backplane: &dyn Backplane,
     ) -> Result<(), (Delivery, Undelivered)> {
         delivery.spent = delivery.letter.read.map(|read| now.duration_since(read.at)).unwrap_or_default();
+        self.pass_on(std::slice::from_mut(&mut delivery.letter), node, backplane);
         let number = match delivery.letter.mark {
             // Another node keeps the copy.
             Some(_) => None,
@@ -552,27 +609,63 @@ impl Ways {
         }
     }
 
+    /// Letters of which others keep copies go to `node`: those others are told. If one cannot be, this node keeps a copy from
+    /// now on, and that one is owed word that it need not.
+    fn pass_on(&mut self, letters: &mut [Letter], node: &NodeId, backplane: &dyn Backplane) {
+        let mut steps: BTreeMap<NodeId, Vec<Step>> = BTreeMap::new();
+        let marks = letters.iter_mut().filter_map(|letter| letter.mark.as_mut());
+        // Whoever gets its own letter back needs no telling.
+        for mark in marks.filter(|mark| mark.node != self.me && mark.node != *node) {
+            mark.hops += 1;
+            steps.entry(mark.node.clone()).or_default().push(mark.step());
+        }
+        for (keeper, steps) in steps {
+            let numbers = steps.iter().map(|step| step.number).collect();
+            if backplane.carry(&keeper, Envelope::PassedOn { to: node.clone(), steps }).is_err() {
+                self.words.push((keeper.clone(), Envelope::Settled { numbers }));
+                for letter in letters.iter_mut() {
+                    letter.mark = letter.mark.take().filter(|mark| mark.node != keeper);
+                }
+            }
+        }
+    }
+
     fn keep(&mut self, delivery: Delivery, node: &NodeId, now: Instant) -> u64 {
         self.last += 1;
         self.count(&delivery.letter);
         let number = self.last;
         self.way_to(&(delivery.room.clone(), delivery.to.clone()), now).add(node, number);
-        self.copies.insert(self.last, Kept { delivery, at: node.clone() });
+        self.has_one_more(node);
+        let kept = Kept { delivery, at: node.clone(), next: None, hops: 0 };
+        self.copies.insert(self.last, kept);
         self.last
     }
 
     /// Forgets a copy, and what was kept.
     fn forget(&mut self, number: u64, now: Instant) -> Option<Delivery> {
-        let Kept { delivery, at } = self.copies.remove(&number)?;
+        let Kept { delivery, at, .. } = self.copies.remove(&number)?;
         self.uncount(&delivery.letter);
+        self.has_one_less(&at);
         let address = (delivery.room.clone(), delivery.to.clone());
         self.way_to(&address, now).remove(&at, number);
         self.look_again(address, now);
         Some(delivery)
     }
 
+    fn has_one_more(&mut self, node: &NodeId) {
+        *self.nodes.entry(node.clone()).or_default() += 1;
+    }
+
+    fn has_one_less(&mut self, node: &NodeId) {
+        let Some(letters) = self.nodes.get_mut(node) else { return };
+        *letters -= 1;
+        if *letters == 0 {
+            self.nodes.remove(node);
+        }
+    }
+
     fn mark(&self, number: u64) -> Mark {
-        Mark { node: self.me.clone(), number }
+        Mark { node: self.me.clone(), number, hops: 0 }
     }
 
     fn is_ours(&self, letter: &Letter) -> bool {

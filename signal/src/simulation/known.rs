@@ -1,7 +1,5 @@
 //! What is known not to be kept yet, each with a sentence. To be emptied.
 
-use std::time::Duration;
-
 use super::ledger::{Fault, Rule};
 use super::schedule::{Event, Schedule};
 use super::stage::play;
@@ -18,15 +16,6 @@ struct Known {
 }
 
 const KNOWN: &[Known] = &[
-    Known {
-        sentence: "A letter that was passed on, from the node where it was to another one, is known to be there by nobody \
-                   but that one, if it dies when the node of its sender cannot hear it: the sender's node keeps its copy, \
-                   and newer letters may overtake it",
-        rules: &[Rule::NothingLeftBehind, Rule::InOrder],
-        is_in: |schedule| {
-            happens_when_another_cannot_hear(schedule, |event| matches!(event, Event::Crashes { .. }))
-        },
-    },
     Known {
         sentence: "Word that a message did not arrive is for nobody, if it is for one whose name is its own in the cluster, \
                    and Redis has just lost that name with everything, and the node that has to say so cannot yet hear of \
@@ -64,16 +53,7 @@ pub(super) fn faults_of(schedule: &Schedule) -> Vec<Fault> {
 
 /// Whether this happens within a lease of something that keeps a node from hearing of it.
 fn happens_when_another_cannot_hear(schedule: &Schedule, this: fn(&Event) -> bool) -> bool {
-    let deaf = |event: &Event| match event {
-        Event::Freezes { lasts, .. }
-        | Event::IsCutOff { lasts, .. }
-        | Event::RedisIsAway { lasts }
-        | Event::Weather { lasts, .. } => Some(*lasts),
-        _ => None,
-    };
-    let events = &schedule.events;
-    let deaf: Vec<(Duration, Duration)> =
-        events.iter().filter_map(|(at, event)| deaf(event).map(|lasts| (*at, *at + lasts))).collect();
+    let (events, deaf) = (&schedule.events, schedule.deafness());
     events
         .iter()
         .filter(|(_, event)| this(event))

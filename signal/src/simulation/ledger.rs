@@ -27,7 +27,7 @@ pub(super) enum Rule {
     /// On one connection nothing comes twice that was said after it had begun, what an earlier one held was handed over,
     /// and the sender's node knew of it; unless a node that lived was taken for dead since, or within a lease before.
     NothingTwice,
-    /// What one says to another through one node arrives in order.
+    /// What one says to another arrives in order, through whichever nodes.
     InOrder,
     /// Where nothing goes wrong, nobody is told that anything did.
     NothingInvented,
@@ -197,7 +197,13 @@ impl Ledger {
     }
 
     /// Whether every message is accounted for. `hopeless`: those who cannot be told anything any more.
-    pub(super) fn settle(&mut self, hopeless: &BTreeSet<PeerId>, misjudged: &[Duration]) {
+    /// `deaf`: when some node could not hear the others.
+    pub(super) fn settle(
+        &mut self,
+        hopeless: &BTreeSet<PeerId>,
+        misjudged: &[Duration],
+        deaf: &[(Duration, Duration)],
+    ) {
         let mut faults = Vec::new();
         for said in &self.said {
             for to in said.to.iter().filter(|to| **to != said.from) {
@@ -212,7 +218,7 @@ impl Ledger {
         }
         for ((who, from), heard) in &self.heard {
             self.look_for_repetitions(who, from, (heard, misjudged), &mut faults);
-            self.look_at_order(who, from, heard, &mut faults);
+            self.look_at_order(who, from, (heard, deaf), &mut faults);
         }
         if self.tongue == Tongue::Names {
             self.look_at_what_was_told(&mut faults);
@@ -289,22 +295,42 @@ impl Ledger {
         }
     }
 
-    fn look_at_order(&self, who: &PeerId, from: &PeerId, heard: &[Hearing], faults: &mut Vec<Fault>) {
-        let through = |number: u64| {
-            self.said.iter().find(|said| said.from == *from && said.number == number).map(|said| &said.by)
+    /// What is said through another node than something older comes after that too, as long as its receiver stays connected
+    /// and no node is deaf.
+    fn look_at_order(
+        &self,
+        who: &PeerId,
+        from: &PeerId,
+        (heard, deaf): (&[Hearing], &[(Duration, Duration)]),
+        faults: &mut Vec<Fault>,
+    ) {
+        let said_as = |number: u64| self.said.iter().find(|said| said.from == *from && said.number == number);
+        let may_come_later = |older: &Said, newer: &Said, heard_at: Duration| {
+            let is_held_up = deaf.iter().any(|(begin, end)| *begin <= heard_at && older.at <= *end);
+            older.by != newer.by && (is_held_up || !self.stays(who, older.at, heard_at))
         };
-        let mut newest: BTreeMap<&NodeId, u64> = BTreeMap::new();
         let mut known = BTreeSet::new();
-        for heard in heard.iter().filter(|heard| known.insert(heard.number)) {
-            let Some(by) = through(heard.number) else { continue };
-            let newest = newest.entry(by).or_default();
-            if heard.number < *newest {
-                let what =
-                    format!("{who} heard #{} of {from} after #{newest}, at {:?}", heard.number, heard.at);
+        let mut before: Vec<&Said> = Vec::new();
+        for hearing in heard.iter().filter(|hearing| known.insert(hearing.number)) {
+            let Some(said) = said_as(hearing.number) else { continue };
+            let is_too_late =
+                |newer: &&&Said| newer.number > said.number && !may_come_later(said, newer, hearing.at);
+            let newer = before.iter().find(is_too_late);
+            if let Some(newer) = newer {
+                let what = format!(
+                    "{who} heard #{} of {from} after #{}, at {:?}",
+                    said.number, newer.number, hearing.at
+                );
                 faults.push(Fault { rule: Rule::InOrder, what });
             }
-            *newest = heard.number.max(*newest);
+            before.push(said);
         }
+    }
+
+    /// Whether one connection of somebody's lasts from then until then.
+    fn stays(&self, who: &PeerId, from: Duration, until: Duration) -> bool {
+        let mut all = self.connections.values().filter(|connection| connection.who == *who);
+        all.any(|connection| connection.began <= from && connection.ended.is_none_or(|ended| ended >= until))
     }
 
     /// Each was told of no more than did not arrive. But what a connection was sent that has ended may have arrived all

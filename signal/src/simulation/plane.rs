@@ -726,6 +726,10 @@ impl Backplane for Plane {
         Ok(())
     }
 
+    fn follow(&self, node: &NodeId) -> bool {
+        !self.line_to(node).link.lock().is_closed()
+    }
+
     fn take_back(&self, from: &NodeId) -> Vec<Envelope> {
         let line = self.lines.lock().get(from).cloned();
         line.map(|line| std::mem::take(&mut *line.left.lock())).unwrap_or_default()

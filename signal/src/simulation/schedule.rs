@@ -140,6 +140,18 @@ impl Schedule {
         self.events.iter().all(|(_, event)| is_ordinary(event))
     }
 
+    /// When some node cannot hear the others.
+    pub(super) fn deafness(&self) -> Vec<(Duration, Duration)> {
+        let lasts = |event: &Event| match event {
+            Event::Freezes { lasts, .. } | Event::IsCutOff { lasts, .. } | Event::RedisIsAway { lasts } => {
+                Some(*lasts)
+            }
+            _ => None,
+        };
+        let events = self.events.iter();
+        events.filter_map(|(at, event)| lasts(event).map(|lasts| (*at, *at + lasts))).collect()
+    }
+
     fn ordinary(&self, chance: &mut SmallRng, moves: bool) -> Event {
         let peer = chance.random_range(0..self.peers);
         let other = (peer + chance.random_range(1..self.peers)) % self.peers;

@@ -49,6 +49,10 @@ const MAILBOX: Bounds = Bounds { messages: 24, bytes: 1 << 20 };
 const ROSTERS: Pace = Pace { interval: Duration::from_millis(50), bytes_per_second: 1 << 20 };
 const UNSETTLED: Bounds = Bounds { messages: 200_000, bytes: 128 << 20 };
 const PRESSED_FOR: Duration = Duration::from_secs(3);
+/// Nodes believe in each other before anything happens.
+const BEGIN: Duration = Duration::from_secs(1);
+/// Of what was not heard when a node was deaf there is nothing left after this time.
+const AFTERWARDS: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
 
 /// When nothing more goes wrong, those who are away come back after this time,
@@ -99,8 +103,7 @@ pub(super) fn play(schedule: &Schedule, told: bool) -> Outcome {
         for node in 0..schedule.nodes {
             stage.starts(node);
         }
-        // They believe in each other before anything happens.
-        sleep_until(stage.world.instant(Duration::from_secs(1))).await;
+        sleep_until(stage.world.instant(BEGIN)).await;
         stage.clone().goes_through(schedule).await;
         let faults = std::mem::take(&mut stage.ledger.lock().faults);
         stage.world.end();
@@ -351,7 +354,9 @@ impl Stage {
         let is_there = |id: &PeerId| peers.iter().any(|peer| peer.id == *id && peer.is_connected());
         let hopeless = self.names().into_iter().filter(|id| !is_there(id)).collect();
         let misjudged = self.world.misjudged.lock();
-        ledger.settle(&hopeless, &misjudged);
+        let deaf = schedule.deafness().into_iter();
+        let deaf: Vec<_> = deaf.map(|(from, to)| (BEGIN + from, BEGIN + to + AFTERWARDS)).collect();
+        ledger.settle(&hopeless, &misjudged, &deaf);
     }
 }
 

@@ -93,6 +93,11 @@ impl Inside {
         Ok(())
     }
 
+    /// Whether `node` is not known to be gone; its line says so when it is.
+    pub(super) fn follow(self: &Arc<Self>, node: &NodeId) -> bool {
+        !self.line_to(node).link.lock().is_closed()
+    }
+
     /// How many envelopes wait on all links, or are not acknowledged.
     pub(super) fn backlog(&self) -> usize {
         self.lines.lock().values().map(|line| line.backlog()).sum()

@@ -37,6 +37,10 @@ impl Wire {
                 Envelope::HandOver { held, .. } => {
                     format!("{node}: {}", held.iter().map(text).collect::<Vec<_>>().join(" "))
                 }
+                Envelope::PassedOn { to, steps } => {
+                    let steps = steps.iter().map(|step| format!("{} {}", step.number, step.hops));
+                    format!("{node}: passed on to {to}: {}", steps.collect::<Vec<_>>().join(", "))
+                }
                 other => panic!("carried {other:?}"),
             });
         }
@@ -126,6 +130,10 @@ fn for_bob(text: &str) -> Delivery {
     Delivery { room: room(), to: peer("bob"), letter: letter(text), spent: Duration::ZERO }
 }
 
+fn step(number: u64, hops: u32) -> Step {
+    Step { number, hops }
+}
+
 fn bob() -> Address {
     (room(), peer("bob"))
 }
@@ -163,6 +171,7 @@ impl Scene {
     fn is_over(&self) {
         assert_eq!((self.ways.len(), self.ways.bytes), (0, 0));
         assert!(self.ways.rooms.is_empty() && self.ways.copies.is_empty() && self.ways.sought.is_empty());
+        assert!(self.ways.nodes.is_empty());
     }
 }
 
@@ -238,7 +247,7 @@ fn while_a_peer_moves_newer_letters_wait_for_older_ones() {
     assert_eq!(scene.wire.carried(), ["b: one for bob"]);
     assert_eq!(scene.finds(Found::On(node("c"))), (vec![], vec![]), "the older one may still be on b");
     assert_eq!(scene.wire.carried(), Vec::<String>::new());
-    scene.ways.held(&node("c"), [1], scene.now);
+    scene.ways.held(&node("c"), &[step(1, 1)], scene.now);
     assert_eq!(scene.ways.due(scene.now), [bob()]);
     scene.finds(Found::On(node("c")));
     assert_eq!(scene.wire.carried(), ["c: two for bob"]);
@@ -317,9 +326,10 @@ fn a_full_link_gives_the_letter_back_and_keeps_nothing() {
 #[test]
 fn a_letter_whose_copy_is_elsewhere_is_passed_on_and_comes_back_if_it_did_not_arrive() {
     let mut scene = Scene::new();
-    let mark = Some(Mark { node: node("d"), number: 7 });
+    let mark = Some(Mark { node: node("d"), number: 7, hops: 0 });
     let passed = Delivery { letter: Letter { mark, ..letter("one") }, ..for_bob("one") };
     scene.ways.send(Some(&node("b")), passed.clone(), scene.now, &scene.wire).unwrap();
+    assert_eq!(scene.wire.carried(), ["d: passed on to b: 7 1", "b: one for bob"]);
     scene.is_over();
     scene.ways.lost(&node("b"), vec![Envelope::Deliver(passed)], scene.now);
     scene.finds(Found::On(node("c")));
@@ -329,13 +339,79 @@ fn a_letter_whose_copy_is_elsewhere_is_passed_on_and_comes_back_if_it_did_not_ar
 }
 
 #[test]
+fn if_whoever_keeps_the_copy_of_a_letter_is_gone_who_passes_it_on_keeps_one() {
+    let mut scene = Scene::new();
+    let mark = Some(Mark { node: node("d"), number: 7, hops: 0 });
+    let passed = Delivery { letter: Letter { mark, ..letter("one") }, ..for_bob("one") };
+    scene.wire.dies(&node("d"));
+    scene.ways.send(Some(&node("b")), passed, scene.now, &scene.wire).unwrap();
+    assert_eq!(scene.wire.carried(), ["b: one for bob"]);
+    let owed = Envelope::Settled { numbers: vec![7] };
+    assert_eq!(scene.ways.take_words(), [(node("d"), owed)], "should it live after all");
+    scene.ways.lost(&node("b"), Vec::new(), scene.now);
+    scene.finds(Found::On(node("c")));
+    assert_eq!(scene.wire.carried(), ["c: one for bob"]);
+}
+
+#[test]
+fn a_letter_that_was_passed_on_is_lost_with_either_of_the_two_until_it_is_known_to_have_come() {
+    for (dies, comes_back) in [("b", true), ("c", true), ("d", false)] {
+        let mut scene = Scene::new();
+        scene.says("one", "b");
+        scene.ways.passed_on(&node("b"), &node("c"), &[step(1, 1)], scene.now);
+        scene.ways.lost(&node(dies), Vec::new(), scene.now);
+        assert_eq!(scene.ways.due(scene.now).contains(&bob()), comes_back, "{dies} dies");
+    }
+    for (dies, comes_back) in [("b", false), ("c", true)] {
+        let mut scene = Scene::new();
+        scene.says("one", "b");
+        scene.ways.held(&node("c"), &[step(1, 1)], scene.now);
+        scene.ways.passed_on(&node("b"), &node("c"), &[step(1, 1)], scene.now);
+        scene.ways.held(&node("b"), &[step(1, 0)], scene.now);
+        scene.ways.lost(&node(dies), Vec::new(), scene.now);
+        assert_eq!(
+            scene.ways.due(scene.now).contains(&bob()),
+            comes_back,
+            "{dies} dies, and older word came later"
+        );
+    }
+}
+
+#[test]
+fn what_a_stopped_node_has_left_comes_before_what_was_sent_there() {
+    let mut scene = Scene::new();
+    scene.says("three", "b");
+    scene.says("four", "b");
+    scene.ways.wait(for_bob("five"), scene.now, scene.now).unwrap();
+    scene.wire.carried();
+    scene.ways.inherit(&node("b"), &bob(), vec![for_bob("one"), for_bob("two")], scene.now);
+    scene.ways.lost(&node("b"), Vec::new(), scene.now);
+    let heard = ["one", "two", "three", "four", "five"].map(String::from);
+    assert_eq!(scene.finds(Found::Here), (heard.into(), vec![]));
+    scene.is_over();
+}
+
+#[test]
+fn while_a_letter_is_passed_on_no_newer_one_overtakes_it() {
+    let mut scene = Scene::new();
+    scene.says("one", "b");
+    scene.ways.passed_on(&node("b"), &node("c"), &[step(1, 1)], scene.now);
+    scene.says("two", "c");
+    assert_eq!(scene.wire.carried(), ["b: one for bob"]);
+    scene.ways.held(&node("c"), &[step(1, 1)], scene.now);
+    scene.finds(Found::On(node("c")));
+    assert_eq!(scene.wire.carried(), ["c: two for bob"]);
+}
+
+#[test]
 fn what_is_handed_over_is_kept_like_any_other_letter() {
     let mut scene = Scene::new();
-    let theirs = Letter { mark: Some(Mark { node: node("d"), number: 7 }), ..letter("theirs") };
+    let theirs = Letter { mark: Some(Mark { node: node("d"), number: 7, hops: 0 }), ..letter("theirs") };
     let held = vec![letter("ours"), theirs];
     let to = (&room(), &peer("bob"));
     let refused = scene.ways.hand_over(&node("b"), to, held.clone(), true, scene.now, &scene.wire);
-    assert_eq!((refused, scene.wire.carried()), (vec![], vec!["b: ours theirs".to_owned()]));
+    assert_eq!(refused, []);
+    assert_eq!(scene.wire.carried(), ["d: passed on to b: 7 1", "b: ours theirs"]);
     assert_eq!(scene.ways.len(), 1, "of theirs there is a copy already");
     scene.ways.settled([1], scene.now);
     scene.is_over();
@@ -343,7 +419,10 @@ fn what_is_handed_over_is_kept_like_any_other_letter() {
     scene.wire.dies(&node("b"));
     assert_eq!(scene.ways.hand_over(&node("b"), to, held, true, scene.now, &scene.wire), []);
     scene.finds(Found::On(node("c")));
-    assert_eq!(scene.wire.carried(), ["c: ours for bob", "c: theirs for bob"]);
+    assert_eq!(
+        scene.wire.carried(),
+        ["d: passed on to b: 7 1", "c: ours for bob", "d: passed on to c: 7 2", "c: theirs for bob"]
+    );
 }
 
 #[test]
@@ -357,12 +436,12 @@ fn a_sender_who_wants_to_know_hears_once_that_its_letter_is_safe() {
         scene.ways.send(Some(&node("b")), named(for_bob("x"), name), scene.now, &scene.wire).unwrap();
     }
     let safe = |name: &str| (room(), peer("alice"), name.into());
-    assert_eq!(scene.ways.held(&node("b"), [1], scene.now), [safe("1")], "it has come to b");
+    assert_eq!(scene.ways.held(&node("b"), &[step(1, 0)], scene.now), [safe("1")], "it has come to b");
     assert_eq!(scene.ways.settled([1, 2], scene.now), [safe("2")], "and that is known already");
-    scene.ways.held(&node("b"), [3], scene.now);
+    scene.ways.held(&node("b"), &[step(3, 0)], scene.now);
     scene.ways.lost(&node("b"), Vec::new(), scene.now);
     scene.finds(Found::On(node("c")));
-    assert_eq!(scene.ways.held(&node("c"), [4], scene.now), [], "also if it has to go again");
+    assert_eq!(scene.ways.held(&node("c"), &[step(4, 0)], scene.now), [], "also if it has to go again");
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Whether what was said here has been taken in on other nodes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::Router;
+use super::entrance::Ask;
+use crate::backplane::Envelope;
+use crate::breakage::{Breakage, is_broken};
+use crate::message::{NodeId, RoomId};
+
+/// So long a peer that comes here waits for what it has said elsewhere. A node that lives says within milliseconds that all
+/// has come where it belongs, unless something was lost on the way and has to go again.
+const OLDER_WORDS: Duration = Duration::from_secs(1);
+/// Between two looks whether letters still wait for somebody who cannot be found.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl Router {
+    /// Waits until these nodes have taken in what this one has told them so far, but not for longer than `within`; whether
+    /// all have.
+    pub(super) async fn have_heard(&self, nodes: &BTreeSet<NodeId>, within: Duration) -> bool {
+        if nodes.is_empty() {
+            return true;
+        }
+        let (ask, mut answers) = Ask::open(self, nodes.len());
+        let question = || Envelope::HaveYouHeard { ask: ask.number };
+        let asked = nodes.iter().filter(|node| self.backplane.carry(node, question()).is_ok()).count();
+        let all = async {
+            for _ in 0..asked {
+                answers.recv().await;
+            }
+        };
+        timeout(within, all).await.is_ok()
+    }
+
+    /// A peer of `room` has come here from `node`: waits until all that it has said there is heard before what it says here,
+    /// but not for a node that does not say so.
+    pub(super) async fn is_heard_out(&self, node: &NodeId, room: &RoomId) {
+        let (ask, mut answers) = Ask::open(self, 1);
+        let question = Envelope::HaveTheyHeard { ask: ask.number, room: room.clone() };
+        if !is_broken(Breakage::NotHeardOut) && self.backplane.carry(node, question).is_ok() {
+            let _ = timeout(OLDER_WORDS, answers.recv()).await;
+        }
+    }
+
+    /// Waits until all that was said through this node to those in `room` is where they are; whether it is.
+    pub(super) async fn they_have_heard(&self, room: &RoomId) -> bool {
+        let all = async {
+            while self.ways.lock().is_on_its_way(room) {
+                sleep(LOOK_AGAIN).await;
+            }
+            let nodes = self.ways.lock().nodes();
+            self.have_heard(&nodes, OLDER_WORDS).await
+        };
+        timeout(OLDER_WORDS, all).await.unwrap_or(false)
+    }
+}
