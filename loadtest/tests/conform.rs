@@ -110,7 +110,15 @@ fn cluster(lease: &str) -> (Server, [Server; 2]) {
     let secret = "a secret of the tests, which is long enough";
     let cluster = [("REDIS__URL", redis.url.as_str()), ("SESSION__SECRET", secret), ("REDIS__LEASE", lease)];
     let nodes = [node(SETTINGS, &cluster), node(SETTINGS, &cluster)];
+    are_in_touch(&nodes);
     (redis, nodes)
+}
+
+/// Waits until each of them has its Redis: who has no name yet is asked to come again.
+fn are_in_touch(nodes: &[Server]) {
+    for node in nodes {
+        conform("peerjs", &[node], &[], &["--scene", "To oneself works"]).is_good();
+    }
 }
 
 #[test]
@@ -122,16 +130,14 @@ fn two_nodes_do_with_peers_apart() {
 #[test]
 fn and_when_their_redis_came_back_empty() {
     // With a shorter one it is sooner known that all are there again.
-    let (redis, [left, right]) = cluster("5s");
-    conform("peerjs", &[&left, &right], &[], &["--scene", "A callee may come later"]).is_good();
+    let (redis, nodes) = cluster("5s");
     let (_, port) = redis.url.rsplit_once(':').expect("a port");
     let port = port.to_owned();
     drop(redis);
     let _redis = Server::redis_at(&port);
-    for node in [&left, &right] {
-        conform("peerjs", &[node], &[], &["--scene", "To oneself works"]).is_good();
-    }
-    all(&[&left, &right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
+    are_in_touch(&nodes);
+    let [left, right] = &nodes;
+    all(&[left, right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
 }
 
 #[test]

@@ -242,7 +242,8 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// The program of a node: what SIGNAL_PROGRAM names, or one that is built as this test is; the driver does not know its
-/// crate. It is built as part of the workspace, as `cargo test --workspace` has done already.
+/// crate. Asked for in these words, `cargo test --workspace` has built it already: with examples, all crates have the
+/// features that tests need, and none is built once more without them.
 fn signal() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -250,7 +251,7 @@ fn signal() -> &'static Path {
             return program.into();
         }
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--workspace", "--bin", "signal"]);
+        build.args(["build", "--quiet", "--workspace", "--bins", "--examples"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
