@@ -8,23 +8,32 @@ import { until } from './until.js';
 
 const app = await elsewhere('<!doctype html><title>An app</title>');
 
-/** The node on which, and the two between which, a client's scene is played: one in memory, and two of a cluster. */
+/** Where scenes of clients are played: at a node in memory, and at two of a cluster behind a balancer. */
 export async function stages(house) {
   const redis = await house.redis();
   const [alone, a, b] = await Promise.all([house.node('alone'), house.node('a', { redis }), house.node('b', { redis })]);
-  return [[alone, alone], [a, b]];
+  const { url } = await house.balancer(a, b);
+  return [{ url: alone.url, nodes: [alone] }, { url, nodes: [a, b] }];
 }
 
-/** Each of them has one connection of `dialect`; the same node twice has both. */
-export async function areApart(nodes, dialect) {
-  const each = nodes[0] === nodes[1] ? 2 : 1;
-  for (const node of nodes) assert.equal(await connections(node, dialect), each, `at ${node.part.name}`);
+/** The two who `come`, as soon as each has its connection of `dialect` on a node of its own, where there are two. */
+export async function apart({ url, nodes }, dialect, come) {
+  const areThere = async (each) => (await Promise.all(nodes.map((node) => connections(node, dialect)))).every((n) => n === each);
+  for (let attempt = 0; attempt < 6; attempt++) {
+    const people = await come(attempt);
+    if (await areThere(2 / nodes.length)) return people;
+    await Promise.all(people.map((person) => person.closes()));
+    await until('they are gone', () => areThere(0));
+    // Taking turns would bring the same again and again: step out of line.
+    await fetch(url);
+  }
+  return assert.fail('never on different nodes');
 }
 
 export class Client {
-  /** Opens the page of an app: one from elsewhere, or, when `path` is given, this page of the node. */
-  static async opens(browser, name, node, path) {
-    const line = await tunnel(node.url);
+  /** Opens the page of an app: one from elsewhere, or, when `path` is given, this page of the server at `url`. */
+  static async opens(browser, name, { url }, path) {
+    const line = await tunnel(url);
     const page = await (await browser.newContext({ permissions: ['camera', 'microphone'] })).newPage();
     await page.goto(path ? new URL(path, line.url).href : app);
     await page.evaluate(phone);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { areApart, Client, stages } from './client.js';
+import { apart, Client, stages } from './client.js';
 import { connects } from './clients/direct.js';
 import { enters } from './clients/mesh.js';
 import { hosts, joins } from './clients/share.js';
@@ -7,18 +7,21 @@ import { scene } from './scene.js';
 
 scene('share: a user shows a screen to the host, whoever drops out', async (house) => {
   const browser = await house.browser();
-  for (const [here, there] of await stages(house)) {
-    const host = await Client.opens(browser, 'the host', here);
-    const user = await Client.opens(browser, 'the user', there);
-    const roomid = await host.does(hosts, { url: host.socket('/ws'), username: 'Hugo' });
-    const comes = () => user.does(joins, { url: user.socket('/ws'), username: 'Uta', roomid });
+  for (const stage of await stages(house)) {
+    let roomid;
+    const comes = (user) => user.does(joins, { url: user.socket('/ws'), username: 'Uta', roomid });
+    const [host, user] = await apart(stage, 'share', async () => {
+      const host = await Client.opens(browser, 'the host', stage);
+      const user = await Client.opens(browser, 'the user', stage);
+      roomid = await host.does(hosts, { url: host.socket('/ws'), username: 'Hugo' });
+      await comes(user);
+      return [host, user];
+    });
     const shares = async (times) => {
       await user.does(() => window.share());
       await host.hears('RCP_OFFER', times);
       await host.receives('video');
     };
-    await comes();
-    await areApart([here, there], 'share');
     await shares(1);
 
     await user.does(() => window.stop());
@@ -28,7 +31,7 @@ scene('share: a user shows a screen to the host, whoever drops out', async (hous
     await user.drops();
     await host.hears('USER_LEFT');
     await host.receives('video');
-    await comes();
+    await comes(user);
     await shares(3);
 
     await host.drops();
@@ -43,29 +46,34 @@ scene('share: a user shows a screen to the host, whoever drops out', async (hous
 
 scene('direct: users who have registered call each other by name, and one drops out', async (house) => {
   const browser = await house.browser();
-  for (const [here, there] of await stages(house)) {
-    // The app's page came from the host of its server.
-    const alice = await Client.opens(browser, 'alice', here, '/healthcheck');
-    const bob = await Client.opens(browser, 'bob', there, '/healthcheck');
+  for (const stage of await stages(house)) {
+    const [alice, bob] = await apart(stage, 'direct', async (attempt) => {
+      const people = [];
+      for (const name of ['alice', 'bob']) {
+        // The app's page came from the host of its server.
+        const person = await Client.opens(browser, `${name}${attempt}`, stage, '/healthcheck');
+        await person.does(connects, person.name);
+        people.push(person);
+      }
+      return people;
+    });
     const both = (act) => Promise.all([alice, bob].map(act));
     const talk = () => both(async (person) => Promise.all([person.receives('video'), person.receives('audio')]));
     const bothAreContent = () =>
       both(async (person) => {
         for (const type of ['TARGET_NOT_FOUND', 'INVALID_MESSAGE']) assert.deepEqual(await person.heard(type), []);
       });
-    await both((person) => person.does(connects, person.name));
-    await areApart([here, there], 'direct');
-    await alice.does(() => window.ring('bob'));
+    await alice.does((name) => window.ring(name), bob.name);
     await bob.hears('offer');
     await talk();
     await bothAreContent();
 
     await alice.drops();
     await talk();
-    await alice.does(connects, 'alice');
-    await bob.does(() => window.ring('alice'));
+    await alice.does(connects, alice.name);
+    await bob.does((name) => window.ring(name), alice.name);
     const [{ originator, target }] = await alice.hears('offer');
-    assert.deepEqual({ originator, target }, { originator: 'bob', target: 'alice' });
+    assert.deepEqual({ originator, target }, { originator: bob.name, target: alice.name });
     await talk();
     await both((person) => person.closes());
   }
@@ -73,15 +81,18 @@ scene('direct: users who have registered call each other by name, and one drops 
 
 scene('mesh: who joins the lobby is called by whoever is in it, and one drops out', async (house) => {
   const browser = await house.browser();
-  for (const [here, there] of await stages(house)) {
-    const alice = await Client.opens(browser, 'alice', here);
-    const bob = await Client.opens(browser, 'bob', there);
+  for (const stage of await stages(house)) {
+    let id;
     const comes = (person) => person.does(enters, { url: person.socket('/mesh'), name: person.name });
+    const [alice, bob] = await apart(stage, 'mesh', async () => {
+      const alice = await Client.opens(browser, 'alice', stage);
+      const bob = await Client.opens(browser, 'bob', stage);
+      id = await comes(alice);
+      assert.notEqual(await comes(bob), id);
+      return [alice, bob];
+    });
     const talk = () =>
       Promise.all([alice, bob].map((person) => Promise.all([person.receives('video'), person.receives('audio')])));
-    const id = await comes(alice);
-    assert.notEqual(await comes(bob), id);
-    await areApart([here, there], 'mesh');
     const [{ payload }] = await bob.hears('OFFER');
     assert.deepEqual(payload.user, { id, name: 'alice' });
     await talk();
