@@ -16,6 +16,8 @@ mod names;
 mod pattern;
 pub mod script;
 pub mod stage;
+#[cfg(test)]
+mod transcripts;
 
 use std::fmt::{self, Write};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! y-webrtc: topics, on one node and apart on two, and as the original server has it.
+//! y-webrtc: topics, on one node and apart on two.
 #![cfg(test)]
 
 mod common;
@@ -15,7 +15,6 @@ const LEASE: Duration = Duration::from_secs(30);
 const FEW: Settings<'_> = &[("LIMITS__TOPICS", "2")];
 
 scenes!(both, PLAIN;
-    what_is_published_is_heard_as_from_the_original_server,
     who_announces_itself_after_subscribing_is_found_by_whoever_answers,
     a_subscription_is_in_force_everywhere_before_the_next_frame_is_acted_on,
     one_connection_is_subscribed_to_many_topics,
@@ -44,56 +43,6 @@ async fn subscribed(house: &House, name: &str, topic: &str) -> Talker {
 async fn answers(talker: &mut Talker) {
     talker.tells(json!({ "type": "ping" })).await;
     talker.hears(r#"{"type":"pong"}"#).await;
-}
-
-/// The lines are those of `golden/y_webrtc_10.3.0.txt`, a transcript of the original server.
-async fn what_is_published_is_heard_as_from_the_original_server(house: &mut House) {
-    let golden = include_str!("golden/y_webrtc_10.3.0.txt");
-    let mut expected = golden.lines().filter_map(|line| {
-        let (time_and_name, text) = line.split_once(" <- TXT ")?;
-        Some((time_and_name.split_whitespace().last()?, text))
-    });
-    let mut next = |name: &str| {
-        let (whom, text) = expected.next().expect("the transcript goes on");
-        assert_eq!(whom, name, "{text}");
-        text
-    };
-    let mut a = subscribed(house, "Alice", "r1").await;
-    let mut b = subscribed(house, "Bob", "r1").await;
-    let mut c = open(house, "Bob").await;
-    a.says(r#"{"type":"publish","topic":"r1","data":{"type":"announce","from":"pa"},"extra":1}"#).await;
-    a.hears(next("A")).await;
-    b.hears(next("B")).await;
-    c.says(r#"{"type":"publish","topic":"r1","data":"b64=="}"#).await;
-    a.hears(next("A")).await;
-    b.hears(next("B")).await;
-    c.says(r#"{"type":"publish","topic":"empty","data":1}"#).await;
-    a.says(r#"{"type":"subscribe","topics":["r1"]}"#).await;
-    a.says(r#"{"type":"publish","topic":"r1","data":2}"#).await;
-    a.hears(next("A")).await;
-    b.hears(next("B")).await;
-    a.says(r#"{"type":"unsubscribe","topics":["r1"]}"#).await;
-    a.says(r#"{"type":"publish","topic":"r1","data":3}"#).await;
-    b.hears(next("B")).await;
-    b.says(r#"{"type":"unsubscribe","topics":["r1"]}"#).await;
-    answers(&mut b).await;
-    c.says(r#"{"type":"publish","topic":"r1","data":4}"#).await;
-    answers(&mut c).await;
-    a.says(r#"{"type":"ping"}"#).await;
-    a.hears(next("A")).await;
-    a.says(r#"{"type":"ping","extra":1}"#).await;
-    a.hears(next("A")).await;
-    b.says(r#"{"type":"subscribe","topics":["r1"]}"#).await;
-    answers(&mut b).await;
-    c.sends(Message::binary(r#"{"type":"publish","topic":"r1","data":"fromBin"}"#)).await;
-    b.hears(next("B")).await;
-    c.says(r#"{"type":"publish","topic":"r1","data":5,"clients":99}"#).await;
-    b.hears(next("B")).await;
-    // There the server dies of this. Here it is ignored.
-    a.says("{bad").await;
-    for talker in [&mut a, &mut b, &mut c] {
-        answers(talker).await;
-    }
 }
 
 async fn who_announces_itself_after_subscribing_is_found_by_whoever_answers(house: &mut House) {
