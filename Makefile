@@ -7,6 +7,9 @@ export SIGNAL_SCREENSHOTS ?= $(CURDIR)/target/screenshots
 # What builds the image: podman or docker.
 ENGINE ?= $(firstword $(notdir $(shell command -v podman docker)) podman)
 
+# So many tests are under way at once: most of what a test does is waiting.
+TESTS_AT_ONCE ?= 8
+
 # So many schedules are played by `make simulate`.
 SCHEDULES ?= 1000000
 
@@ -37,7 +40,7 @@ licences: ## every crate is one that we may use, from where we take crates
 	cargo deny check bans licenses sources
 
 unit: ## the tests in Rust: units, conformance, scenes over real sockets and Redis
-	cargo test --workspace --no-fail-fast
+	cargo test --workspace --no-fail-fast -- --test-threads $(TESTS_AT_ONCE)
 
 simulate: ## a cluster under faults that chance decides, SCHEDULES times (a million), each checked against what is promised
 	SIMULATION_SCHEDULES=$(SCHEDULES) cargo test --release --package signal --lib -- --nocapture whatever_happens

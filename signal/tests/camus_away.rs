@@ -1,9 +1,6 @@
 //! camus: those who are not there yet, those who are away for a while, and those who do not come back.
-#![cfg(test)]
 
-mod common;
-
-use common::{Client, House, PLAIN, ROOM, SERVER, Settings, frame, scenes, until};
+use crate::common::{Client, House, PLAIN, ROOM, SERVER, Settings, frame, scenes, until};
 use serde_json::json;
 
 /// Who is away is soon forgotten; who is there says so four times a second, by WebSocket pongs.

@@ -1,10 +1,7 @@
 //! camus: what bad frames get. One that is no message gets an error, and the socket stays open; a breach of the
 //! WebSocket protocol, or of the limits, closes it with the fitting code.
-#![cfg(test)]
 
-mod common;
-
-use common::{Client, House, PLAIN, ROOM, SERVER, Settings, Wire, frame, scenes};
+use crate::common::{self, Client, House, PLAIN, ROOM, SERVER, Settings, Wire, frame, scenes};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;

@@ -1,13 +1,10 @@
 //! camus: which STUN and TURN servers a client may use, and with what.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{Duration, SystemTime};
 
+use crate::common::{self, Frame, House, PLAIN, SERVER, Settings, frame, scenes};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use common::{Frame, House, PLAIN, SERVER, Settings, frame, scenes};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha1::Sha1;

@@ -1,9 +1,6 @@
 //! camus: what each type of message does.
-#![cfg(test)]
 
-mod common;
-
-use common::{House, PLAIN, ROOM, SERVER, frame, scenes};
+use crate::common::{House, PLAIN, ROOM, SERVER, frame, scenes};
 use serde_json::json;
 
 scenes!(both, PLAIN;

@@ -1,11 +1,8 @@
 //! camus: nodes that stop, die and come again, and a Redis that goes away.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Browser, House, PLAIN, ROOM, Settings, frame, scenes, until, until_at_last};
+use crate::common::{self, Browser, House, PLAIN, ROOM, Settings, frame, scenes, until, until_at_last};
 use serde_json::json;
 
 const MANAGED: Settings<'_> = &[("ROOMS__CREATE_ON_ENTRY", "false")];

@@ -1,12 +1,9 @@
 //! camus: between two peers messages arrive in the order in which they were sent, each once; and one who reads
 //! slowly makes nobody wait.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Client, House, ROOM, Settings, scenes};
+use crate::common::{self, Client, House, ROOM, Settings, scenes};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;

@@ -1,9 +1,6 @@
 //! camus: the door for people, which is pages, forms and cookies.
-#![cfg(test)]
 
-mod common;
-
-use common::{Browser, Client, House, PLAIN, Reply, Settings, scenes, until};
+use crate::common::{self, Browser, Client, House, PLAIN, Reply, Settings, scenes, until};
 use serde_json::{Value, json};
 
 const MANAGED: Settings<'_> = &[("ROOMS__CREATE_ON_ENTRY", "false")];

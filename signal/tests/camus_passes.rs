@@ -1,11 +1,8 @@
 //! camus: what a cookie and a token prove, to whom, and which of its ids a browser gets.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Browser, Client, House, PLAIN, ROOM, SERVER, Settings, scenes, until};
+use crate::common::{self, Browser, Client, House, PLAIN, ROOM, SERVER, Settings, scenes, until};
 use serde_json::json;
 
 const SHORT_LIVED: Settings<'_> = &[("SESSION__TTL", "2s")];

@@ -1,9 +1,6 @@
 //! camus: signs of life, and what becomes of those who give none.
-#![cfg(test)]
 
-mod common;
-
-use common::{House, SERVER, Settings, scenes};
+use crate::common::{self, House, SERVER, Settings, scenes};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Message;

@@ -1,9 +1,6 @@
 //! camus: the door for programs, which is JSON.
-#![cfg(test)]
 
-mod common;
-
-use common::{House, PLAIN, Settings, scenes};
+use crate::common::{self, House, PLAIN, Settings, scenes};
 use serde_json::{Value, json};
 
 const WITH_ORIGINS: Settings<'_> = &[("ORIGINS", "https://app.example")];

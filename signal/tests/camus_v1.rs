@@ -1,12 +1,9 @@
 //! camus with the subprotocol `switchboard.v1`: who wants to know what became of what she said hears it, and nothing
 //! twice.
-#![cfg(test)]
-
-mod common;
 
 use std::collections::HashSet;
 
-use common::{Browser, House, Node, PLAIN, ROOM, SERVER, Wire, scenes, within};
+use crate::common::{self, Browser, House, Node, PLAIN, ROOM, SERVER, Wire, scenes, within};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};

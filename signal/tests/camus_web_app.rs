@@ -1,11 +1,8 @@
 //! camus: the original web app, whose static files somebody keeps: what its page loads, and what it says.
-#![cfg(test)]
-
-mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{Client, House, PLAIN, SERVER, play, scenes};
+use crate::common::{Client, House, PLAIN, SERVER, play, scenes};
 use serde_json::json;
 
 scenes!(both, PLAIN; a_call_of_the_original_client);

@@ -1,5 +1,4 @@
 //! Whatever a client sends is a command: each frame of the corpus from which the fuzz targets start.
-#![cfg(test)]
 
 #[path = "../fuzz/exercise.rs"]
 mod exercise;

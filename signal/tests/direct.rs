@@ -1,11 +1,8 @@
 //! direct: registered users, who prove who they are, and messages from one to another, on one node and apart on two.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Browser, House, Settings, Talker, scenes};
+use crate::common::{self, Browser, House, Settings, Talker, scenes};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "the operator's own token";

@@ -1,5 +1,4 @@
 //! What documents point to is there: files, headings, settings with their environment and their defaults.
-#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

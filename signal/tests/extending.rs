@@ -1,7 +1,5 @@
 //! Nodes that a program has built on this library: the examples, as they stand, and what handlers may do and may not.
-#![cfg(test)]
 
-mod common;
 #[path = "../examples/members_only.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod members_only;
@@ -15,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Browser, House, Talker, until, within};
+use crate::common::{Browser, House, Talker, until, within};
 use house::settings::Secret;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};

@@ -1,11 +1,8 @@
 //! What clients do to nodes: they vanish, do not read, and come back all at once. Everybody else is served.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Client, House, Ledger, Pass, Proxy, Settings, scenes, until};
+use crate::common::{Client, House, Ledger, Pass, Proxy, Settings, scenes, until};
 use serde_json::json;
 use tokio::task::JoinSet;
 

@@ -1,13 +1,10 @@
 //! What is done to nodes, and what becomes of those who are there: nobody is lost, and nobody is there twice.
 //!
 //! Everything that takes as long as a lease goes faster here than it would (`redis.lease`).
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Client, House, Ledger, Settings, scenes, until, until_at_last};
+use crate::common::{Client, House, Ledger, Settings, scenes, until, until_at_last};
 use serde_json::json;
 
 /// A lease of 4 s: a heartbeat each second, fenced after 2.8 s.

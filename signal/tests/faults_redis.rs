@@ -2,13 +2,10 @@
 //! they are.
 //!
 //! Everything that takes as long as a lease goes faster here than it would (`redis.lease`).
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Browser, Client, House, Ledger, Settings, scenes, until};
+use crate::common::{self, Browser, Client, House, Ledger, Settings, scenes, until};
 use serde_json::json;
 
 /// A lease of 4 s: a heartbeat each second, fenced after 2.8 s.

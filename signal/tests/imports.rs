@@ -2,7 +2,6 @@
 //!
 //! All sources of the crate are read, from `lib.rs` and `main.rs` on along their `mod` declarations; what is compiled
 //! for tests only is left out.
-#![cfg(test)]
 
 use std::fmt;
 use std::fs;

@@ -1,12 +1,9 @@
 //! mesh: one lobby, on one node and apart on two.
-#![cfg(test)]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{House, PLAIN, Settings, Talker, scenes, until_at_last};
+use crate::common::{self, House, PLAIN, Settings, Talker, scenes, until_at_last};
 use serde_json::{Value, json};
 
 scenes!(both, PLAIN;

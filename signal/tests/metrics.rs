@@ -1,11 +1,8 @@
 //! What operators see: every number moves when what it counts happens, and none tells who it was.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Browser, House, Node, PLAIN, PeerJs, ROOM, SERVER, Settings, scenes};
+use crate::common::{Browser, House, Node, PLAIN, PeerJs, ROOM, SERVER, Settings, scenes};
 use serde_json::json;
 
 const WITH_TURN: Settings<'_> = &[

@@ -1,9 +1,6 @@
 //! A hundred thousand odd frames in each protocol, over a real socket: it stays open, and nobody else hears anything.
-#![cfg(test)]
 
-mod common;
-
-use common::{House, Settings, Talker, play_for};
+use crate::common::{House, Settings, Talker, play_for};
 use rand::prelude::{IndexedRandom, IteratorRandom};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -1,9 +1,6 @@
 //! What PeerJS clients ask for by HTTP, and where.
-#![cfg(test)]
 
-mod common;
-
-use common::{House, PeerJs, Settings, scenes, until};
+use crate::common::{House, PeerJs, Settings, scenes, until};
 use serde_json::json;
 
 const PLAIN: Settings<'_> = &[];

@@ -1,12 +1,9 @@
 //! What PeerJS clients say to each other: relayed as it is, in order, waiting for whoever is not there yet.
-#![cfg(test)]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::{House, PeerJs, Settings, counts, scenes};
+use crate::common::{House, PeerJs, Settings, counts, scenes};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 

@@ -1,9 +1,6 @@
 //! Who has a name: got once in the whole cluster, taken over by its own client, free when nobody has it.
-#![cfg(test)]
 
-mod common;
-
-use common::{House, PeerJs, Settings, scenes};
+use crate::common::{House, PeerJs, Settings, scenes};
 use serde_json::json;
 
 const PLAIN: Settings<'_> = &[];

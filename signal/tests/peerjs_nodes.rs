@@ -1,11 +1,8 @@
 //! Names and their messages when nodes die, sleep or forget.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{House, PeerJs, Settings, play_for, scenes, until_at_last};
+use crate::common::{House, PeerJs, Settings, play_for, scenes, until_at_last};
 use futures_util::future::join;
 use serde_json::json;
 

@@ -1,5 +1,4 @@
 //! What is promised names the tests that show it. They are there.
-#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! A node that speaks TLS itself: its page, and a call's socket.
-#![cfg(test)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,12 +1,9 @@
 //! Credentials for TURN from a `turn-auth`: kept for their window, and done without while it is away.
-#![cfg(test)]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Client, House, play, until};
+use crate::common::{Client, House, play, until};
 use house::settings::{Cli, gather};
 use serde_json::{Value, json};
 use turn_auth::service::Service;

@@ -1,11 +1,8 @@
 //! y-webrtc: topics, on one node and apart on two.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{House, Settings, Talker, scenes, until_at_last};
+use crate::common::{House, Settings, Talker, scenes, until_at_last};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
