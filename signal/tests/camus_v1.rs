@@ -142,6 +142,17 @@ async fn knocks(browser: &Browser, token: &str) -> (SplitSink<Wire, Message>, Un
     (mouth, ear)
 }
 
+/// Alice and Bob, as soon as her node knows of him.
+async fn meet(house: &House) -> (Talker, Talker) {
+    let (mut alice, bob) = (Talker::enters(house, "Alice").await, Talker::enters(house, "Bob").await);
+    loop {
+        alice.writes(&json!({ "receiver": SERVER, "type": "get-room-info" })).await;
+        if alice.hears("room-info").await.to_string().contains(&bob.id) {
+            return (alice, bob);
+        }
+    }
+}
+
 async fn the_first_word_is_what_the_connection_is(house: &mut House) {
     let mut alice = Talker::enters(house, "Alice").await;
     assert!(!alice.resumed, "she has not been here before");
@@ -154,7 +165,7 @@ async fn the_first_word_is_what_the_connection_is(house: &mut House) {
 }
 
 async fn a_message_with_a_name_is_accepted_when_it_is_safe(house: &mut House) {
-    let (mut alice, mut bob) = (Talker::enters(house, "Alice").await, Talker::enters(house, "Bob").await);
+    let (mut alice, mut bob) = meet(house).await;
     let to_one = alice.says(&bob.id, json!("one")).await;
     let to_all = alice.says(ROOM, json!("all")).await;
     for text in ["one", "all"] {
@@ -172,7 +183,7 @@ async fn a_message_with_a_name_is_accepted_when_it_is_safe(house: &mut House) {
 }
 
 async fn a_message_that_is_said_again_does_nothing_twice(house: &mut House) {
-    let (mut alice, mut bob) = (Talker::enters(house, "Alice").await, Talker::enters(house, "Bob").await);
+    let (mut alice, mut bob) = meet(house).await;
     let [mut dave] = house.meet(["Dave"], "capsule").await;
     for to in [bob.id.clone(), dave.id.clone()] {
         let message = json!({ "receiver": to, "type": "text", "data": 1, "id": format!("to {to}") });
@@ -231,7 +242,7 @@ async fn who_speaks_plain_camus_sees_no_difference(house: &mut House) {
 }
 
 async fn after_a_crash_each_message_is_heard_once_and_in_order(house: &mut House) {
-    let (mut alice, mut bob) = (Talker::enters(house, "Alice").await, Talker::enters(house, "Bob").await);
+    let (mut alice, mut bob) = meet(house).await;
     for n in 0..100 {
         alice.says(&bob.id, json!(n)).await;
         bob.says(&alice.id, json!(n)).await;
@@ -257,7 +268,7 @@ async fn after_a_crash_each_message_is_heard_once_and_in_order(house: &mut House
 }
 
 async fn who_is_sent_to_another_node_is_told_before(house: &mut House) {
-    let (mut alice, mut bob) = (Talker::enters(house, "Alice").await, Talker::enters(house, "Bob").await);
+    let (mut alice, mut bob) = meet(house).await;
     alice.says(&bob.id, json!(1)).await;
     bob.hears("text").await;
     house.asks_the_node_to_stop("Bob");
