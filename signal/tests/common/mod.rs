@@ -9,6 +9,7 @@ mod house;
 mod ledger;
 mod peerjs;
 mod proxy;
+mod server;
 mod talker;
 
 use std::time::Duration;
