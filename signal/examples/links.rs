@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use signal::backplane::redis::{AllBounds, Pace, Redis, RedisSettings};
+use signal::backplane::redis::{AllBounds, Pace, Redis, RedisSettings, Tls};
 use signal::backplane::{Backplane, Delivery, Envelope, Lifetimes, Notice};
 use signal::hub::mailbox::{Bounds, Letter};
 use signal::message::{Frame, NodeId, PeerId, RoomId, Undelivered};
@@ -19,6 +19,7 @@ fn node(url: &str, name: &str) -> Result<(Redis, Receiver<Notice>), Box<dyn Erro
     let hour = Duration::from_secs(3600);
     let settings = RedisSettings {
         url: url.to_owned(),
+        tls: Tls::default(),
         node: NodeId::new(format!("{name}.{:08x}", rand::random::<u32>())),
         address: None,
         key: [7; 32],

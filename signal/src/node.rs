@@ -43,6 +43,9 @@ pub enum StartError {
     /// The setting `redis.url` names no Redis.
     #[error("setting `redis.url`: {0}")]
     Redis(String),
+    /// There is no TLS to Redis with these files.
+    #[error(transparent)]
+    RedisTls(#[from] redis::BadFile),
     /// A type of messages has two handlers, or a handler has none.
     #[error("register_handler: {0}")]
     Handlers(#[from] RegistrationError),
@@ -218,8 +221,13 @@ async fn backplane(
         return Ok((Arc::new(memory), notices));
     };
     let key = derive_key(secret, "switchboard frames between nodes 1");
+    let files = &settings.redis;
+    let tls =
+        redis::Tls { ca: files.tls_ca.clone(), cert: files.tls_cert.clone(), key: files.tls_key.clone() };
+    tls.check()?;
     let redis = redis::RedisSettings {
         url: url.expose().to_owned(),
+        tls,
         node,
         key,
         lifetimes,

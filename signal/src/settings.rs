@@ -69,6 +69,9 @@ pub struct Ops {
 #[expect(missing_docs, reason = "the table explains each field")]
 pub struct Redis {
     pub url: Option<RedisUrl>,
+    pub tls_ca: Option<PathBuf>,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
 }
@@ -280,6 +283,7 @@ impl house::settings::Settings for Settings {
             found.push("turn.auth_url: missing; turn.auth_key is of no use without it".into());
         }
         found.extend(self.tls.contradictions());
+        found.extend(self.redis.contradictions());
         if self.redis.url.is_some() && self.session.secret.is_none() {
             found.push(format!(
                 "session.secret: missing; redis.url needs it, the same on all nodes. A fresh one to paste:\n    \
@@ -288,6 +292,25 @@ impl house::settings::Settings for Settings {
             ));
         }
         found
+    }
+}
+
+impl Redis {
+    fn contradictions(&self) -> Option<String> {
+        let files = [
+            ("redis.tls_ca", &self.tls_ca),
+            ("redis.tls_cert", &self.tls_cert),
+            ("redis.tls_key", &self.tls_key),
+        ];
+        let given = files.into_iter().find_map(|(name, file)| file.as_ref().map(|_| name))?;
+        match (&self.tls_cert, &self.tls_key) {
+            _ if !self.url.as_ref().is_some_and(RedisUrl::has_tls) => Some(format!(
+                "{given}: of no use without TLS; right would be a redis.url with `rediss://` or `rediss+sentinel://`"
+            )),
+            (Some(_), None) => Some("redis.tls_key: missing; redis.tls_cert needs it".into()),
+            (None, Some(_)) => Some("redis.tls_cert: missing; redis.tls_key needs it".into()),
+            _ => None,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! - `keys`: every name that is used in Redis; `scripts`: every change that has to be atomic;
 //! - `directory`: rooms and members, on these two;
-//! - `supervisor`: the connections; `probe`: whether anything comes through them; `lease`: being alive; `reaper`: what becomes of those who are not;
+//! - `supervisor`: the connections, with `sentinel` and `tls`; `probe`: whether anything comes through them; `lease`: being alive; `reaper`: what becomes of those who are not;
 //! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
 //!
 //! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. So is what
@@ -21,6 +21,7 @@ mod reaper;
 mod scripts;
 pub mod sentinel;
 mod supervisor;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,14 +46,17 @@ use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
 
 pub use counters::Counters;
+pub use tls::{BadFile, Tls};
 
 /// Notices that may wait for the node; then what causes them waits.
 const NOTICES: usize = 1_024;
 
 /// What a node needs to be in a cluster.
 pub struct RedisSettings {
-    /// `redis://` or `rediss://`, as the `redis` crate takes it, or `redis+sentinel://` ([`sentinel`]).
+    /// `redis://` or `rediss://`, as the `redis` crate takes it, or one of [`sentinel`].
     pub url: String,
+    /// What its TLS goes by, if it has any.
+    pub tls: Tls,
     /// This life of this node. Without bars and braces, as all names of nodes are.
     pub node: NodeId,
     /// Where other nodes reach its operators' door, if they do: `host:port`.
@@ -157,7 +161,7 @@ impl Redis {
         let (notices, told) = mpsc::channel(NOTICES);
         let over = CancellationToken::new();
         let inside = Arc::new(Inside {
-            wire: supervisor::Wire::new(&settings.url)?,
+            wire: supervisor::Wire::new(&settings.url, settings.tls)?,
             me: settings.node,
             address: settings.address,
             neighbours: Mutex::default(),

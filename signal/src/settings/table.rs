@@ -43,7 +43,10 @@ const TABLE: &[Setting] = &[
     row("ops.listen", "127.0.0.1:9091", Kind::Address, "Where operators reach this node: /live, /ready, /metrics."),
     row("ops.token", "", Kind::Secret(16), "What an operator shows to send all users of direct away (Authorization: Bearer); without it nobody can."),
 
-    row("redis.url", "", Kind::Own(&REDIS_URL), "The Redis (`redis://`, or `rediss://` with TLS; `redis+sentinel://host,host/master` for one that Sentinels watch) through which nodes are one cluster; without it a node is alone, in memory. `redis+cluster://` is not supported yet."),
+    row("redis.url", "", Kind::Own(&REDIS_URL), "The Redis through which nodes are one cluster (`redis://`, or `rediss://` with TLS), or the Sentinels that know which one it is: `redis+sentinel://:password@host:26379,host:26379/master?sentinel_password=…`, `rediss+sentinel://` with TLS to both; the first password is the Redis's. Without it a node is alone, in memory. `redis+cluster://` is not supported yet."),
+    row("redis.tls_ca", "", Kind::File, "Authorities (PEM), one of which vouches for a Redis with TLS, and for its Sentinels; without it, those of the web."),
+    row("redis.tls_cert", "", Kind::File, "The certificate (PEM) that this node shows to a Redis with TLS, and to its Sentinels, if they want one (tls-auth-clients)."),
+    row("redis.tls_key", "", Kind::File, "The certificate's private key (PEM)."),
     row("redis.lease", "10s", seconds(1..=300), "How long a node that says nothing is believed to live, the same on all nodes: after that others take over its peers. One that is cut off stops taking clients a little sooner."),
 
     row("node.name", "", Kind::Name, "This node's name for people; without one it is the host's, and a random part is always added."),

@@ -313,6 +313,8 @@ fn no_secret_is_ever_told() {
         "{said}"
     );
     assert!(said.contains("redis+cluster, which is not supported yet"), "{said}");
+    let sentinels = problem(&[], &[("SIGNAL__REDIS__URL", "redis+sentinel://a?sentinel_password=swordfish")]);
+    assert!(sentinels.contains("name of a master") && !sentinels.contains("swordfish"), "{sentinels}");
 
     let key = format!("swordfish-{KEY}");
     let words = ["--session.secret", &key, "--redis.url", "redis://:swordfish@db"];
@@ -328,6 +330,19 @@ fn a_number_is_no_secret() {
     let digits = "12345678901234567890123456789012";
     assert!(of_file(".yaml", &format!("session:\n  secret: {digits}")).unwrap_err().contains("in quotes"));
     assert!(of_file(".yaml", &format!("session:\n  secret: '{digits}'")).is_ok());
+}
+
+#[test]
+fn files_for_the_tls_of_redis_need_a_redis_with_tls_and_come_in_pairs() {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let with = |url: &'static str, file: &str| {
+        load(&["--redis.url", url, &format!("--redis.{file}"), here, "--session.secret", KEY], &[])
+            .map_or_else(|error| error.to_string(), |_| "right".into())
+    };
+    assert!(with("redis://a", "tls_ca").contains("redis.tls_ca: of no use without TLS; right would be"));
+    assert!(with("rediss://a", "tls_cert").contains("redis.tls_key: missing; redis.tls_cert needs it"));
+    assert!(with("rediss://a", "tls_key").contains("redis.tls_cert: missing; redis.tls_key needs it"));
+    assert_eq!(with("rediss+sentinel://a/main", "tls_ca"), "right");
 }
 
 #[test]

@@ -52,8 +52,8 @@ fn wrong_value(setting: &Setting, value: &Value) -> Vec<String> {
     let Some(origin) = value.origin() else { return Vec::new() };
     let wrong = |text: String| {
         let what = setting.kind.check(&text).err()?;
-        // Before an `@` there may be a password that somebody put where none belongs.
-        let hidden = setting.kind.is_secret() || text.contains('@');
+        // Before an `@` there may be a password that somebody put where none belongs, or where one does.
+        let hidden = setting.kind.is_secret() || text.contains('@') || text.contains("password=");
         let shown = if hidden { "the value".into() } else { format!("`{text}`") };
         Some(format!("{} ({origin}): {shown} {what}; right would be {}", setting.key, setting.kind.right()))
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
     PushKind, RedisError, RedisResult,
 };
 use tokio::sync::{Notify, watch};
@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use super::counters::{Counters, add};
 use super::sentinel::Sentinels;
+use super::tls::Tls;
 
 /// A connection that was suspected answers a `PING` in this time, or is rebuilt.
 const PROOF: Duration = Duration::from_secs(1);
@@ -60,6 +61,7 @@ impl Backoff {
 /// The way to Redis, which is there or not.
 pub(super) struct Wire {
     place: Place,
+    tls: Tls,
     connections: watch::Sender<Option<Connections>>,
     /// Counts attempts to connect.
     number: AtomicU64,
@@ -69,7 +71,7 @@ pub(super) struct Wire {
 
 /// Where it is.
 enum Place {
-    At(Client),
+    At(Box<ConnectionInfo>),
     /// Wherever these say that the master is.
     Behind(Sentinels),
 }
@@ -81,7 +83,7 @@ pub(super) struct Connections {
 }
 
 /// Makes connections that notice when nobody is at their other end.
-fn client(url: &str) -> RedisResult<Client> {
+fn client(info: ConnectionInfo, tls: &Tls) -> RedisResult<Client> {
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(3))
         .with_interval(Duration::from_secs(1))
@@ -91,26 +93,21 @@ fn client(url: &str) -> RedisResult<Client> {
     // still arrive that late.
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(Duration::from_secs(5));
-    let info = url.into_connection_info()?.set_tcp_settings(tcp);
     let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // The `redis` crate brings no cryptography of its own, and panics where there is none, or a choice of it. An
-        // embedder's goes before ours.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    Client::open(info.set_redis_settings(resp3))
+    tls.client(info.set_tcp_settings(tcp).set_redis_settings(resp3))
 }
 
 impl Wire {
     /// The way to the Redis at `url`; nothing is connected yet. Fails if the URL is malformed.
-    pub(super) fn new(url: &str) -> RedisResult<Self> {
+    pub(super) fn new(url: &str, tls: Tls) -> RedisResult<Self> {
         let place = match Sentinels::parse(url) {
-            None => Place::At(client(url)?),
+            None => Place::At(Box::new(url.into_connection_info()?)),
             Some(Ok(sentinels)) => Place::Behind(sentinels),
-            Some(Err(why)) => Err(RedisError::from((ErrorKind::InvalidClientConfig, why)))?,
+            Some(Err(why)) => Err(RedisError::from((ErrorKind::InvalidClientConfig, "its URL", why)))?,
         };
         Ok(Self {
             place,
+            tls,
             connections: watch::Sender::new(None),
             number: AtomicU64::new(0),
             suspected: Notify::new(),
@@ -202,10 +199,11 @@ impl Wire {
         ear: &Ear,
         lost: &Arc<Notify>,
     ) -> RedisResult<Connections> {
-        let client = match &self.place {
-            Place::At(client) => client.clone(),
-            Place::Behind(sentinels) => client(&sentinels.find_master().await?)?,
+        let place = match &self.place {
+            Place::At(place) => (**place).clone(),
+            Place::Behind(sentinels) => sentinels.find_master(&self.tls).await?,
         };
+        let client = client(place, &self.tls)?;
         self.number.fetch_add(1, Ordering::Relaxed);
         let commands = self.open(&client, None, lost).await?;
         let mut inbox = self.open(&client, Some(ear.clone()), lost).await?;

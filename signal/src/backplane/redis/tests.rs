@@ -35,7 +35,16 @@ const BOUNDS: AllBounds = AllBounds {
 
 fn settings(url: String, name: &str) -> RedisSettings {
     let node = NodeId::new(format!("{name}.{:08x}", rand::random::<u32>()));
-    RedisSettings { url, node, address: None, key: [7; 32], lifetimes: LIFETIMES, pace: PACE, bounds: BOUNDS }
+    RedisSettings {
+        url,
+        tls: Tls::default(),
+        node,
+        address: None,
+        key: [7; 32],
+        lifetimes: LIFETIMES,
+        pace: PACE,
+        bounds: BOUNDS,
+    }
 }
 
 async fn is_up(redis: &Redis) {

@@ -258,7 +258,7 @@ async fn tls_needs_nothing_that_is_not_there() {
     server.kill();
     let url = server.url().replace("redis://", "rediss://");
     let (ear, lost): (supervisor::Ear, _) = (Arc::new(|_, _| ()), Arc::new(Notify::new()));
-    let wire = supervisor::Wire::new(&url).unwrap();
+    let wire = supervisor::Wire::new(&url, Tls::default()).unwrap();
     let attempt = async move { wire.connect(&[String::new(), String::new()], &ear, &lost).await.is_err() };
     let refused = timeout(DEADLINE, tokio::spawn(attempt)).await.unwrap();
     assert!(refused.expect("a panic would end the supervisor"));
