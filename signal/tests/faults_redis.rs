@@ -32,6 +32,7 @@ scenes!(two_nodes, QUICK;
     what_is_not_ours_in_an_inbox_is_counted_and_changes_nothing,
 );
 scenes!(watched_redis, QUICK; a_failover_is_followed_and_nothing_is_lost);
+scenes!(guarded_redis, QUICK; a_failover_is_followed_where_nobody_comes_in_without_a_password);
 scenes!(two_nodes, ROOMY;
     an_inbox_that_is_read_too_slowly_is_cut_off_and_repaired,
 );
@@ -309,6 +310,11 @@ async fn a_failover_is_followed_and_nothing_is_lost(house: &mut House) {
         assert_eq!(client.hears("bye").await.sender, carol.id);
     }
     Box::pin(nothing_shows(house, alice, bob, ledger)).await;
+}
+
+/// The same with TLS to all of them, certificates both ways, and a password each for Redis and its three Sentinels.
+async fn a_failover_is_followed_where_nobody_comes_in_without_a_password(house: &mut House) {
+    a_failover_is_followed_and_nothing_is_lost(house).await;
 }
 
 /// Fault 17, the first way.

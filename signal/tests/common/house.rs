@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::server::{Redis, free_port, lines_of};
+use super::server::{Guard, Redis, free_port, lines_of};
 use super::{Browser, Client, DEADLINE, Page, Proxy, until, until_at_last};
 
 /// Names of settings, without their prefix, and values.
@@ -35,7 +35,7 @@ pub(crate) struct House {
     /// What may become the master.
     standby: Option<Redis>,
     /// Who says which one it is.
-    sentinel: Option<Redis>,
+    sentinels: Vec<Redis>,
     /// The line from each node to the Redis, if it is not their own.
     lines: Vec<Proxy>,
     settings: Vec<(String, String)>,
@@ -74,13 +74,25 @@ impl House {
     /// Two nodes, a Redis with a replica, and a Sentinel that watches them.
     pub(crate) async fn watched_redis(settings: Settings<'_>) -> Self {
         let master = Redis::start();
-        let port = master.port.to_string();
-        let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port], "Finished with success");
-        let sentinel = Redis::sentinel_of(master.port);
-        let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port);
+        let standby = master.replica();
+        let sentinels = master.sentinels(1);
+        let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinels[0].port);
         let settings: Vec<_> = settings.iter().copied().chain([("REDIS__URL", &*url)]).collect();
         let house = Self::open_on(master, false, &settings).await;
-        Self { standby: Some(replica), sentinel: Some(sentinel), ..house }
+        Self { standby: Some(standby), sentinels, ..house }
+    }
+
+    /// The same with three Sentinels, where nobody hears anything without a certificate and a password.
+    pub(crate) async fn guarded_redis(settings: Settings<'_>) -> Self {
+        let guard = Guard::new();
+        let master = Redis::guarded(&guard);
+        let standby = master.replica();
+        let sentinels = master.sentinels(3);
+        let own = guard.settings(&sentinels);
+        let own = own.iter().map(|(key, value)| (*key, value.as_str()));
+        let settings: Vec<_> = settings.iter().copied().chain(own).collect();
+        let house = Self::open_on(master, false, &settings).await;
+        Self { standby: Some(standby), sentinels, ..house }
     }
 
     /// Ends the master, without a word; its replica is what there is.
@@ -108,7 +120,7 @@ impl House {
             .flat_map(|redis| names.iter().map(move |_| line(redis)))
             .collect();
         let mut house =
-            Self { nodes: Vec::new(), redis, standby: None, sentinel: None, lines, settings: all };
+            Self { nodes: Vec::new(), redis, standby: None, sentinels: Vec::new(), lines, settings: all };
         house.nodes =
             (0..names.len()).map(|place| Node::start(names[place], &house.settings_at(place))).collect();
         house
@@ -186,8 +198,7 @@ impl House {
 
     /// Asks the Redis something, on a connection of its own; the answer.
     pub(crate) async fn asks_redis<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let url = self.redis.as_ref().expect("there is one").url();
-        let client = redis::Client::open(url).expect("a URL");
+        let client = self.redis.as_ref().expect("there is one").client();
         // A Redis that is made to sleep answers when it is awake.
         let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let wire = client.get_multiplexed_async_connection_with_config(&patient).await;
@@ -204,7 +215,7 @@ impl House {
 
     /// A connection to the Redis of the scene's own, for when there may be no more of them.
     pub(crate) async fn wire_to_redis(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(self.redis.as_ref().expect("there is one").url()).expect("a URL");
+        let client = self.redis.as_ref().expect("there is one").client();
         client.get_multiplexed_async_connection().await.expect("it listens")
     }
 
