@@ -17,6 +17,26 @@ const ROOMY: Settings<'_> = &[
     ("MAILBOX__BYTES", "16MiB"),
     ("LIMITS__BYTE_BURST", "64MiB"),
 ];
+/// Little may wait, and nobody waits for long.
+const NARROW: Settings<'_> = &[
+    ("REDIS__LEASE", "4s"),
+    ("ROOMS__EMPTY_FOR", "1s"),
+    ("LINKS__BYTES", "1MiB"),
+    ("LINKS__PATIENCE", "500ms"),
+    ("UNSETTLED__BYTES", "2MiB"),
+    ("LIMITS__MESSAGE_BURST", "10000"),
+    ("LIMITS__BYTE_BURST", "256MiB"),
+];
+/// What waits on a node, and how much of it may under these settings.
+const WAITING: &[(&str, f64)] = &[
+    ("signal_link_unsettled_bytes", MIB),
+    ("signal_link_unsettled", 20_000.0),
+    ("signal_unsettled_bytes", 2.0 * MIB),
+    ("signal_unsettled", 200_000.0),
+    // What waits for each of two peers, and as much that is not confirmed.
+    ("signal_mailbox_bytes", 4.0 * MIB),
+];
+const MIB: f64 = 1_048_576.0;
 const LEASE: Duration = Duration::from_secs(4);
 const FENCE: Duration = Duration::from_millis(2_800);
 
@@ -36,6 +56,7 @@ scenes!(guarded_redis, QUICK; a_failover_is_followed_where_nobody_comes_in_witho
 scenes!(two_nodes, ROOMY;
     an_inbox_that_is_read_too_slowly_is_cut_off_and_repaired,
 );
+scenes!(bad_lines, NARROW; what_waits_for_a_slow_line_is_bounded);
 scenes!(bad_lines, QUICK;
     a_half_open_line_is_noticed_and_what_comes_late_changes_nothing,
     a_slow_line_with_stalls_loses_nothing,
@@ -183,6 +204,46 @@ async fn a_slow_line_with_stalls_loses_nothing(house: &mut House) {
     ledger.talk(&mut [&mut alice, &mut bob], Duration::from_secs(2)).await;
     house.line_of("Bob").passes();
     Box::pin(nothing_shows(house, alice, bob, ledger)).await;
+}
+
+/// Fault 13, with much more to say than may wait, both ways: what does not fit is told, and a node is no larger for it.
+async fn what_waits_for_a_slow_line_is_bounded(house: &mut House) {
+    const PAGE: usize = 20_000;
+    let resident = "process_resident_memory_bytes";
+    let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
+    let mut ledger = Ledger::of_pages(PAGE);
+    ledger.one_round(&mut [&mut alice, &mut bob]).await;
+    ledger.is_settled(&mut [&mut alice, &mut bob]).await;
+    let nodes = [house.node_of("Alice"), house.node_of("Bob")];
+    let memory = [nodes[0].metric(resident).await, nodes[1].metric(resident).await];
+    let mut most = vec![[0.0; WAITING.len()]; nodes.len()];
+    for round in 0..120 {
+        match round % 40 {
+            0 => house.line_of("Bob").stalls(),
+            20 => house.line_of("Bob").throttles(1_000_000),
+            _ => {}
+        }
+        for _ in 0..5 {
+            ledger.one_round(&mut [&mut alice, &mut bob]).await;
+        }
+        for (node, most) in nodes.iter().zip(&mut most) {
+            for ((name, bound), most) in WAITING.iter().zip(most) {
+                let waits = node.metric(name).await;
+                assert!(waits <= *bound, "{name} is {waits}, and may be {bound}");
+                *most = waits.max(*most);
+            }
+        }
+    }
+    for (node, before) in nodes.iter().zip(memory) {
+        let grown = node.metric(resident).await - before;
+        assert!(grown < 16e6, "a node has grown by {grown} bytes");
+    }
+    for most in &most {
+        assert!(most[0] > 0.75 * MIB, "it was never full: {most:?}");
+    }
+    house.line_of("Bob").passes();
+    assert!(ledger.is_settled(&mut [&mut alice, &mut bob]).await > 0, "all of it had room");
+    Box::pin(nothing_shows(house, alice, bob, Ledger::default())).await;
 }
 
 /// Fault 18.

@@ -17,6 +17,8 @@ const BREATH: Duration = Duration::from_millis(20);
 pub(crate) struct Ledger {
     pairs: BTreeMap<(String, String), Pair>,
     may_repeat: bool,
+    /// What each message has beside its number.
+    page: String,
 }
 
 #[derive(Default)]
@@ -31,6 +33,11 @@ impl Ledger {
     /// hear once more.
     pub(crate) fn that_takes_repeats() -> Self {
         Self { may_repeat: true, ..Self::default() }
+    }
+
+    /// One for messages of so many bytes.
+    pub(crate) fn of_pages(bytes: usize) -> Self {
+        Self { page: "x".repeat(bytes), ..Self::default() }
     }
 
     /// Everybody says something to everybody else, again and again for `span`.
@@ -57,7 +64,7 @@ impl Ledger {
         for _ in 0..times {
             for to in to {
                 let pair = self.pairs.entry((client.id.clone(), (*to).to_owned())).or_default();
-                client.says(to, "numbered", json!(pair.said)).await;
+                client.says(to, "numbered", json!([pair.said, self.page])).await;
                 pair.said += 1;
             }
         }
@@ -104,7 +111,7 @@ impl Ledger {
         client.checks_in().await;
         for frame in client.takes("numbered") {
             let pair = self.pairs.entry((frame.sender.clone(), client.id.clone())).or_default();
-            pair.heard.push(frame.data().as_u64().expect("a number"));
+            pair.heard.push(frame.data()[0].as_u64().expect("a number"));
         }
         for frame in client.takes("error") {
             let why = frame.data();
