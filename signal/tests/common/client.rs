@@ -40,17 +40,6 @@ impl Pass {
         self.browser.knocks(&format!("/room/{}/ws?token={}", self.room, self.token)).await
     }
 
-    /// Knocks until there is time for her.
-    pub(crate) async fn knocks_until_let_in(&self) -> Wire {
-        loop {
-            match self.knocks().await {
-                Ok(wire) => return wire,
-                Err(busy) => assert_eq!(busy.status, 503, "{busy:?}"),
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    }
-
     /// Is connected, and silent.
     pub(crate) async fn connects(self) -> Client {
         let wire = self.knocks().await.unwrap_or_else(|refused| panic!("{}: {refused:?}", self.browser.name));

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::server::{Guard, Redis, free_port, lines_of};
 use super::{Browser, Client, DEADLINE, Page, Proxy, until, until_at_last};
 
@@ -93,6 +95,14 @@ impl House {
         let settings: Vec<_> = settings.iter().copied().chain(own).collect();
         let house = Self::open_on(master, false, &settings).await;
         Self { standby: Some(standby), sentinels, ..house }
+    }
+
+    /// Two nodes and a Redis, where each process may have thousands of connections.
+    pub(crate) async fn wide_nodes(settings: Settings<'_>) -> Self {
+        // A process that is started has what this one has.
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to its maximum");
+        Self::two_nodes(settings).await
     }
 
     /// Ends the master, without a word; its replica is what there is.

@@ -5,6 +5,7 @@
 
 mod browser;
 mod client;
+mod crowd;
 mod house;
 mod ledger;
 mod peerjs;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) use browser::{Browser, Page, Reply};
 pub(crate) use client::{Client, Frame, Pass, Wire};
+pub(crate) use crowd::{Crowd, Return};
 pub(crate) use house::{House, Node, Settings};
 pub(crate) use ledger::Ledger;
 pub(crate) use peerjs::{PeerJs, counts};
