@@ -24,6 +24,7 @@ scenes!(both, PLAIN;
     pages_of_others_do_not_use_these_cookies,
     what_is_said_comes_once_and_in_order,
     what_was_heard_is_not_told_as_if_it_had_not_been,
+    of_two_who_want_a_silent_name_at_once_one_gets_it,
 );
 scenes!(both, NO_TOKEN; without_a_token_nobody_is_an_operator);
 scenes!(both, TRUSTING; a_name_alone_may_be_trusted);
@@ -252,6 +253,36 @@ async fn a_connection_that_does_not_answer_gives_way(house: &mut House) {
     bob.tells(json!({ "target": "Alice", "type": "OFFER", "payload": 1 })).await;
     // What the old one had not confirmed may come once more.
     while !new.hears_any("the offer").await.0.contains("OFFER") {}
+}
+
+async fn of_two_who_want_a_silent_name_at_once_one_gets_it(house: &mut House) {
+    let (alice, mut old) = connected(house, "Alice").await;
+    old.stops_listening().await;
+    loop {
+        let wants = || Talker::knocks(&alice, "/v1/connect");
+        let (mut one, mut other) = tokio::join!(wants(), wants());
+        let (one, other) = tokio::join!(is_in(&mut one), is_in(&mut other));
+        assert!(!(one && other), "both have it");
+        // A pong of the old one may still have been on its way.
+        if one || other {
+            break;
+        }
+    }
+}
+
+/// Whether she is still connected after a while, and has not been told that somebody else is.
+async fn is_in(talker: &mut Talker) -> bool {
+    loop {
+        // What the old one had not confirmed may come once more.
+        match tokio::time::timeout(Duration::from_secs(1), talker.hears_or_ends()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(code)) => {
+                assert_eq!(code, Some(4000));
+                return false;
+            }
+            Err(_) => return true,
+        }
+    }
 }
 
 async fn a_proof_registers_its_name_again_when_redis_has_lost_it(house: &mut House) {

@@ -1,9 +1,11 @@
 //! Names that are held in the whole cluster. Each is a room of its own, with one member: so the claim of a name, its
 //! lease and its fencing are those of any membership, and no node knows of more names than it has to.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::Router;
@@ -23,22 +25,30 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// Between two looks whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Names that are asked about at the same time: whoever asks has a place at the door meanwhile, of which there are more
+/// (`limits.arriving`).
+const ASKED_AT_ONCE: usize = 64;
 
 /// The only question that is asked about a name, as long as it is.
 struct Turn<'a> {
-    router: &'a Router,
+    asked: &'a Mutex<HashSet<RoomId>>,
     name: &'a RoomId,
 }
 
 impl<'a> Turn<'a> {
-    fn of(router: &'a Router, name: &'a RoomId) -> Option<Self> {
-        router.challenged.lock().insert(name.clone()).then_some(Self { router, name })
+    fn of(asked: &'a Mutex<HashSet<RoomId>>, name: &'a RoomId) -> Option<Self> {
+        let is_first = {
+            let mut names = asked.lock();
+            names.len() < ASKED_AT_ONCE && names.insert(name.clone())
+        };
+        // One that is made is ended too.
+        is_first.then(|| Self { asked, name })
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.router.challenged.lock().remove(self.name);
+        self.asked.lock().remove(self.name);
     }
 }
 
@@ -84,7 +94,7 @@ impl Router {
             }
             Takeover::WhenSilent => {
                 // One question at a time: who asks again and again waits for nothing.
-                let Some(_turn) = Turn::of(self, &wish.room) else { return false };
+                let Some(_turn) = Turn::of(&self.challenged, &wish.room) else { return false };
                 held.away || !self.answers(&wish.room, &wish.candidates[0], &held.node).await
             }
         }
@@ -171,5 +181,22 @@ fn entry(wish: &Wish, over: Option<Claim>) -> Entry {
         away: false,
         create: Creation::ByEntering(Record { title, limit: 1, ..Record::default() }),
         max_members: 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_question_is_asked_about_a_name_at_a_time_and_about_so_many_names() {
+        let asked = Mutex::default();
+        let names: Vec<_> = (0..ASKED_AT_ONCE).map(|n| RoomId::new(format!("direct/{n}"))).collect();
+        let mut turns: Vec<_> = names.iter().map(|name| Turn::of(&asked, name).unwrap()).collect();
+        let other = RoomId::new("direct/other");
+        assert!(Turn::of(&asked, &other).is_none());
+        drop(turns.pop());
+        assert!(Turn::of(&asked, &names[0]).is_none(), "it is being asked about");
+        assert!(Turn::of(&asked, &other).is_some());
     }
 }
