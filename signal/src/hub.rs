@@ -126,7 +126,7 @@ impl Hub {
     pub fn put(&self, room: &RoomId, peer: &PeerId, letter: Letter) -> Put {
         let Some(room) = self.rooms.get(room) else { return Put::Nowhere(letter) };
         if let Some(session) = room.sessions.get(peer) {
-            return match session.mailbox.push(room.finish(letter)) {
+            return match session.mailbox.push(letter) {
                 Ok(()) => Put::Taken,
                 Err(letter) => Put::Full(letter),
             };
@@ -387,7 +387,6 @@ impl Hub {
         last: bool,
     ) -> Result<Vec<Letter>, Vec<Letter>> {
         let Some(known) = self.rooms.get_mut(room) else { return Err(held) };
-        let held: Vec<_> = held.into_iter().map(|letter| known.finish(letter)).collect();
         let Some(session) = known.sessions.get_mut(peer) else { return Err(held) };
         let mut too_much = match &mut session.hand_over {
             Some(hand_over) => {

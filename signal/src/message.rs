@@ -357,7 +357,7 @@ impl Frame {
     }
 
     /// One that its protocol tells together with who is in the room: it is
-    /// [finished](crate::dialect::Dialect::beside_roster) on the node that has its receiver, which knows that.
+    /// [finished](crate::dialect::Dialect::beside_roster) when it is written, on the node that has its receiver and knows that.
     pub fn awaiting_roster(text: String) -> Self {
         Self { awaits_roster: true, ..Self::new(text) }
     }

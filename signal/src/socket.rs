@@ -24,7 +24,7 @@ use crate::goodbye::Goodbye;
 use crate::handlers::{Desk, Running};
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
-use crate::message::{Command, Event, Frame, Parting, PeerId};
+use crate::message::{Command, Event, Frame, Parting, PeerId, Profile};
 use crate::metrics::{Connected, Metrics};
 use crate::router::Router;
 
@@ -242,12 +242,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Writes what was taken out of the mailbox, `count` letters so far: many frames, one flush.
     async fn write(&mut self, count: u64) -> Result<(), Goodbye> {
         let ask = self.receipt.asked.is_none() && self.is_due_at_once(count);
+        let here = self.who_is_told_of();
         let (stream, batch, peer) = (&mut self.stream, &self.batch, &self.seated.speaker.peer);
         let dialect = self.dialect;
         let written = async {
             for letter in batch {
                 let message = match &letter.frame {
                     frame if frame.is_ping() => Message::Ping(Bytes::new()),
+                    frame if frame.awaits_roster() => text(dialect.beside_roster(frame, &here).to(peer))?,
                     frame => text(dialect.write(frame, peer, letter.number))?,
                 };
                 stream.feed(message).await?;
@@ -276,6 +278,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         self.ask_for_receipt_in_time(now);
         Ok(())
+    }
+
+    /// Who is in the room, if something that is to be written awaits that. What would be written twice in one breath is
+    /// written once: in a large room it is long.
+    fn who_is_told_of(&mut self) -> Arc<[(PeerId, Profile)]> {
+        let mut awaiting: Vec<Frame> = Vec::new();
+        self.batch.retain(|Letter { frame, .. }| {
+            let again = frame.awaits_roster() && awaiting.contains(frame);
+            if frame.awaits_roster() && !again {
+                awaiting.push(frame.clone());
+            }
+            !again
+        });
+        let here = (!awaiting.is_empty()).then(|| self.router.who_is_here(&self.seated.speaker.room));
+        here.flatten().unwrap_or_default()
     }
 
     /// A ping was written, which asks for a receipt for all that was written before it.

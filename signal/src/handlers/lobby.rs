@@ -125,7 +125,7 @@ impl Server {
     /// Everybody who is there, in order of arrival. Fails if nobody is on this node and the directory is away.
     pub async fn users(&self) -> Result<Vec<User>, Problem> {
         let members = self.router.who_is_in(&self.room).await.map_err(|_| Problem::new(BUSY))?;
-        Ok(members.into_iter().map(|(peer, profile)| User::new(peer, profile)).collect())
+        Ok(members.iter().map(|(peer, profile)| User::new(peer.clone(), profile.clone())).collect())
     }
 
     async fn announce(&self, to: &To, kind: &str, payload: &impl Serialize) -> Result<(), Problem> {

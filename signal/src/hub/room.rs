@@ -1,11 +1,11 @@
 //! A room as this node knows it: who is in it, and on which node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::mailbox::Letter;
 use super::roster::Turn;
 use super::session::Session;
 use crate::chance::Map;
@@ -111,7 +111,9 @@ pub struct Room {
     pub sessions: Map<PeerId, Session>,
     /// When they are told next who is in it.
     pub roster_turn: Turn,
-    /// The frame that tells it, until somebody comes, goes or changes.
+    /// Those who are listed, until somebody comes, goes or changes;
+    listed: OnceLock<Arc<[(PeerId, Profile)]>>,
+    /// and the frame that tells it.
     roster: Option<Frame>,
     version: u64,
     began: u64,
@@ -142,6 +144,7 @@ impl Room {
             dialect,
             sessions: Map::default(),
             roster_turn: Turn::default(),
+            listed: OnceLock::new(),
             roster: None,
             version: snapshot.version,
             began: snapshot.began,
@@ -170,7 +173,7 @@ impl Room {
         self.version = snapshot.version;
         self.began = snapshot.began;
         self.record = snapshot.record;
-        self.roster = None;
+        (self.listed, self.roster) = (OnceLock::new(), None);
         is_newer
     }
 
@@ -180,7 +183,7 @@ impl Room {
             return News::Old;
         }
         let news = if version == self.version + 1 { News::Applied } else { News::Gap };
-        self.roster = None;
+        (self.listed, self.roster) = (OnceLock::new(), None);
         // What a gap hides is read again; until then the newest word is the best one.
         match member {
             Some(member) if self.members.get(peer).is_some_and(|known| known.claim > member.claim) => None,
@@ -235,11 +238,15 @@ impl Room {
         &self.record
     }
 
-    /// Who is here, for those who may know: listed members in order of arrival.
-    pub fn roster(&self) -> Vec<(PeerId, Profile)> {
-        let mut listed: Vec<_> = self.members.iter().filter(|(_, member)| member.listed).collect();
-        listed.sort_by_key(|(_, member)| member.born);
-        listed.into_iter().map(|(peer, member)| (peer.clone(), member.profile.clone())).collect()
+    /// Who is here, for those who may know: listed members in order of arrival. Sorted once for all who ask before the next
+    /// change.
+    pub fn roster(&self) -> Arc<[(PeerId, Profile)]> {
+        let sort = || {
+            let mut listed: Vec<_> = self.members.iter().filter(|(_, member)| member.listed).collect();
+            listed.sort_by_key(|(_, member)| member.born);
+            listed.into_iter().map(|(peer, member)| (peer.clone(), member.profile.clone())).collect()
+        };
+        self.listed.get_or_init(sort).clone()
     }
 
     /// The frame that tells who is here: encoded once for all who ask before the next change.
@@ -248,14 +255,6 @@ impl Room {
             self.roster = self.dialect.encode(&Event::Roster { room: id.name(), peers: &self.roster() });
         }
         self.roster.clone()
-    }
-
-    /// A letter as it goes into the mailbox of one of this node's peers: with who is here, if its frame awaits that.
-    pub fn finish(&self, letter: Letter) -> Letter {
-        if !letter.frame.awaits_roster() {
-            return letter;
-        }
-        Letter { frame: self.dialect.beside_roster(&letter.frame, &self.roster()), ..letter }
     }
 
     /// The members on nodes other than `me`.

@@ -7,11 +7,12 @@ use super::mailbox::{Bounds, Left, Letter};
 use super::room::{Member, News, Record, Room, Snapshot};
 use super::roster::Pace;
 use super::{Due, HAND_OVER, Hub, Put, Seated, Told};
-use crate::dialect::Terms;
 use crate::dialect::camus::{self, Camus};
+use crate::dialect::mesh::{self, Mesh};
 use crate::dialect::share::{self, Share};
+use crate::dialect::{Dialect, Terms};
 use crate::goodbye::Goodbye;
-use crate::message::{Claim, Frame, NodeId, Parting, PeerId, RoomId, Speaker};
+use crate::message::{Claim, Event, Frame, NodeId, Parting, PeerId, RoomId, Speaker, Undelivered};
 
 const ASK: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(90);
@@ -40,7 +41,7 @@ fn hub() -> Hub {
     };
     let rosters = Pace { interval: INTERVAL, bytes_per_second: 1 << 20 };
     let while_connected = Terms { ask_after: None, grace: Duration::MAX, ..terms };
-    let terms = [(camus::NAME, terms), (share::NAME, while_connected)].into();
+    let terms = [(camus::NAME, terms), (share::NAME, while_connected), (mesh::NAME, while_connected)].into();
     Hub::new(node("here"), Bounds { messages: 9, bytes: 999 }, terms, rosters)
 }
 
@@ -349,4 +350,20 @@ fn who_has_lost_one_room_says_nothing_there_and_loses_nothing_of_another() {
     hub.go_out(seated.speaker.seat, &share_room("b")).unwrap();
     assert_eq!(hub.hang_up(seated.speaker.seat, Goodbye::Closed).taken, [letter("in b")]);
     assert_eq!(hub.connected().count(), 0);
+}
+
+#[test]
+fn who_is_told_of_a_large_room_has_no_less_space_for_what_waits() {
+    let mut hub = hub();
+    let names: Vec<_> = (0..1000).map(|n| format!("peer-{n}")).collect();
+    let members: Vec<_> = names.iter().map(|name| (&**name, member("here", 1))).collect();
+    let (lobby, alice) = (mesh::lobby(), peer("peer-0"));
+    let seated = hub.seat(&Mesh, &lobby, &alice, snapshot(1, &members), false, Instant::now());
+    for n in 0..9 {
+        let nobody = peer(&format!("nobody-{n}"));
+        let gone = Event::Undelivered { to: &nobody, why: Undelivered::Absent, id: None };
+        let told = Letter::from_server(Mesh.encode(&gone).unwrap());
+        assert_eq!(hub.put(&lobby, &alice, told), Put::Taken, "{n}");
+    }
+    assert!(seated.mailbox.bytes() < 999, "{} bytes wait", seated.mailbox.bytes());
 }

@@ -14,7 +14,7 @@ use crate::backplane::{Change, Creation, Entry, Refusal};
 use crate::chance;
 use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
-use crate::hub::room::{Record, Snapshot};
+use crate::hub::room::{Record, Room, Snapshot};
 use crate::hub::{Hub, Seated};
 use crate::message::{Frame, PeerId, Profile, Receipt, RoomId, Seat, Speaker, To};
 
@@ -99,10 +99,15 @@ impl Router {
         self.change_own(speaker, Change::Profile(profile), false).await
     }
 
+    /// Who is in `room`, in order of arrival, if one of this node's peers is.
+    pub fn who_is_here(&self, room: &RoomId) -> Option<Arc<[(PeerId, Profile)]>> {
+        self.hub.lock().room(room).map(Room::roster)
+    }
+
     /// Who is in `room`, in order of arrival.
-    pub async fn who_is_in(&self, room: &RoomId) -> Result<Vec<(PeerId, Profile)>, Refusal> {
-        if let Some(known) = self.hub.lock().room(room) {
-            return Ok(known.roster());
+    pub async fn who_is_in(&self, room: &RoomId) -> Result<Arc<[(PeerId, Profile)]>, Refusal> {
+        if let Some(here) = self.who_is_here(room) {
+            return Ok(here);
         }
         let seen = self.backplane.look(room, &[]).await?;
         let listed = seen.into_iter().flat_map(|Snapshot { members, .. }| members);
