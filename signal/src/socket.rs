@@ -1,7 +1,7 @@
 //! One connection: read, write, ping, goodbye. It moves frames and decides nothing.
 
-use std::future::{pending, poll_fn};
-use std::pin::Pin;
+use std::future::{pending, poll_fn, ready};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -260,10 +260,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stream.flush().await
         };
         let (mailbox, seat) = (&self.seated.mailbox, self.seated.speaker.seat);
+        let written = beside_the_call(&mut self.call, timeout(self.manners.write_timeout, written));
         tokio::select! {
-            written = timeout(self.manners.write_timeout, written) => {
-                written.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?;
-            }
+            written = written => written.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?,
             // What a stuck connection has not written is waited for where its peer is now.
             () = poll_fn(|cx| mailbox.poll_lost(seat, cx)) => return Err(Goodbye::Replaced),
         }
@@ -362,8 +361,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn ping(&mut self) -> Result<(), Goodbye> {
         let Receipt { written, confirmed, .. } = self.receipt;
         let ping = if written > confirmed { ping(written) } else { Message::Ping(Bytes::new()) };
-        let ping = self.stream.send(ping);
-        timeout(self.manners.write_timeout, ping).await.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?;
+        let ping = timeout(self.manners.write_timeout, self.stream.send(ping));
+        let written = beside_the_call(&mut self.call, ping).await;
+        written.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?;
         self.asked(Instant::now());
         Ok(())
     }
@@ -505,6 +505,20 @@ async fn done(call: &mut Option<(Running, Instant)>) -> Result<(), Goodbye> {
         Some((running, _)) => running.await,
         None => pending().await,
     }
+}
+
+/// What `write` comes to: it may take long, and the handler that was called goes on meanwhile. What that one comes to is
+/// looked at afterwards.
+async fn beside_the_call<T>(call: &mut Option<(Running, Instant)>, write: impl Future<Output = T>) -> T {
+    let mut write = pin!(write);
+    let outcome = tokio::select! {
+        written = &mut write => return written,
+        outcome = done(call) => outcome,
+    };
+    if let Some((running, _)) = call {
+        *running = Box::pin(ready(outcome));
+    }
+    write.await
 }
 
 /// A ping that asks for a receipt for the first `count` letters.

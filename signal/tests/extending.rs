@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{Browser, House, Talker, until, within};
+use futures_util::SinkExt;
 use house::settings::Secret;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -26,9 +27,11 @@ use signal::handlers::{
 };
 use signal::node::{Builder, Node, StartError};
 use signal::settings::{RedisUrl, Settings};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
 
 /// What a node of a scene is told.
 fn settings() -> Settings {
@@ -280,6 +283,42 @@ async fn a_handler_that_panics_or_takes_too_long_is_given_up_and_nobody_else_not
     is_told(&mut alice, "SLEEP: the server has not done it within 300ms").await;
     let (heard, _) = bob.hears_any("the offer, after what was said before it").await;
     assert!(heard.starts_with(r#"{"type":"OFFER""#), "{heard}");
+}
+
+#[tokio::test]
+async fn a_handler_goes_on_while_its_caller_does_not_take_what_is_written_to_her() {
+    let [begun, gate, done] = [(); 3].map(|()| Arc::new(Semaphore::new(0)));
+    let wait = {
+        let (begun, gate, done) = (begun.clone(), gate.clone(), done.clone());
+        move || {
+            let (begun, gate, done) = (begun.clone(), gate.clone(), done.clone());
+            async move {
+                begun.add_permits(1);
+                gate.acquire().await.unwrap().forget();
+                done.add_permits(1);
+            }
+        }
+    };
+    let mut settings = settings();
+    (settings.mailbox.bytes, settings.socket.write_timeout) = (32 << 20, Duration::from_secs(60));
+    let node = start(Node::builder(settings).register_handler(&["WAIT"], wait)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = within("a connection", socket.connect(node.address)).await.unwrap();
+    let url = format!("ws://{}/mesh", node.address);
+    let (mut alice, _) = within("a socket", client_async(url, stream)).await.unwrap();
+    let asks = json!({ "type": "WAIT", "payload": {} }).to_string();
+    within("room for a frame", alice.send(Message::text(asks))).await.unwrap();
+    let _ = within("the handler to begin", begun.acquire()).await.unwrap();
+
+    let (server, much) = (node.server(), json!({ "much": "x".repeat(200_000) }));
+    let id = server.users().await.unwrap()[0].id.clone();
+    for _ in 0..100 {
+        server.tell(&id, "MUCH", &much).await.unwrap();
+    }
+    within("the first of it", alice.get_ref().readable()).await.unwrap();
+    gate.add_permits(1);
+    let _ = within("the handler to be done", done.acquire()).await.unwrap();
 }
 
 #[tokio::test]
