@@ -56,10 +56,12 @@ mod mesh;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use house::visitors::Tries;
 use serde_json::value::RawValue;
 
 use crate::access::admission::Admitted;
@@ -212,9 +214,18 @@ pub struct Desk {
     pub handlers: Arc<Handlers>,
     /// What the admission has said of whoever comes to it.
     pub admitted: Arc<Admitted>,
+    /// From where that one comes.
+    pub address: IpAddr,
+    /// Rooms made, by address.
+    pub rooms_made: Arc<Tries<IpAddr>>,
 }
 
 impl Desk {
+    /// Whether one more room may be made for whoever comes to it; it is counted.
+    pub fn makes_room(&self, now: Instant) -> bool {
+        self.rooms_made.allow(self.address, now).is_ok()
+    }
+
     /// Calls the handler of a message that `speaker` has said, and that was read at `read`.
     pub fn call(
         &self,

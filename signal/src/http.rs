@@ -55,7 +55,7 @@ pub struct Site {
     /// Passwords tried, by address and room.
     pub password_tries: Tries<(IpAddr, RoomId)>,
     /// Rooms made, by address.
-    pub rooms_made: Tries<IpAddr>,
+    pub rooms_made: Arc<Tries<IpAddr>>,
     /// Names registered, by address.
     pub registrations: Tries<IpAddr>,
     /// A turn to come in. When many come at once, those who are here are not to wait for all of them.
@@ -178,7 +178,7 @@ impl Site {
             tasks,
             manners: Arc::new(manners(&settings)),
             password_tries: Tries::new(settings.limits.password_attempts),
-            rooms_made: Tries::new(settings.limits.rooms_per_minute),
+            rooms_made: Arc::new(Tries::new(settings.limits.rooms_per_minute)),
             registrations: Tries::new(settings.limits.registrations_per_minute),
             arriving: Arc::new(Semaphore::new(settings.limits.arriving.min(Semaphore::MAX_PERMITS))),
             handlers: Arc::new(handlers),

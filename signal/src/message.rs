@@ -318,6 +318,8 @@ pub enum NotSeated {
     TooMany,
     /// There is no such room, or nobody who would let you in.
     NoRoom,
+    /// As many rooms were made from your address as may be in a minute.
+    TooManyMade,
 }
 
 /// An entry of `RTCConfiguration.iceServers` (W3C WebRTC, 4.2.4). One entry never mixes STUN and TURN.

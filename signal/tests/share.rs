@@ -6,6 +6,7 @@ use crate::common::{House, Settings, Talker, scenes, until_at_last};
 use serde_json::{Value, json};
 
 const PLAIN: Settings<'_> = &[];
+const FEW: Settings<'_> = &[("LIMITS__ROOMS_PER_MINUTE", "2")];
 /// A node that says nothing is taken for dead after 10 s.
 const LEASE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(1);
@@ -21,6 +22,7 @@ scenes!(both, PLAIN;
     a_name_is_free_when_its_user_has_left,
     what_is_said_comes_once_and_in_order,
 );
+scenes!(one_node, FEW; an_address_makes_so_many_rooms);
 scenes!(two_nodes, PLAIN;
     when_the_hosts_node_dies_media_go_on,
     when_a_users_node_dies_the_host_hears_that_the_user_left,
@@ -215,6 +217,20 @@ async fn what_is_said_comes_once_and_in_order(house: &mut House) {
     }
     heard_nothing(&mut alice).await;
     heard_nothing(&mut bob).await;
+}
+
+async fn an_address_makes_so_many_rooms(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut page = house.browser("Carol");
+    page.makes_room(json!({ "name": "tea" })).await;
+    let mut eve = open(house, "Eve").await;
+    for host in [&mut eve, &mut alice] {
+        host.tells(json!({ "type": "CREATE_ROOM", "username": "Alice" })).await;
+        let many = "Too many rooms made from this address; try again in a minute";
+        host.learns(json!({ "type": "ERROR", "message": many })).await;
+    }
+    // Nothing has changed by that.
+    joins(house, "Bob", &room, &mut alice).await;
 }
 
 async fn when_the_hosts_node_dies_media_go_on(house: &mut House) {

@@ -147,6 +147,9 @@ impl Dialect for Share {
                 say("INVALID_USERNAME", "Username already exists in this room")
             }
             Event::NotSeated(NotSeated::TooMany) => say("ERROR", "The room is full"),
+            Event::NotSeated(NotSeated::TooManyMade) => {
+                say("ERROR", "Too many rooms made from this address; try again in a minute")
+            }
             Event::Undelivered { to, .. } if is_host(to) => say("ERROR", HOST_LEFT),
             Event::Undelivered { why: Undelivered::Absent, .. } => say("ERROR", "User not found"),
             Event::Undelivered { to, why, .. } => {

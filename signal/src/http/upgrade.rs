@@ -76,7 +76,8 @@ impl Site {
         // In a task of its own, since a request ends when its client hangs up, and nobody may be left halfway in.
         self.tasks.spawn(async move {
             // A task is as large as the largest of its moments: what is over soon is kept apart.
-            let socket = Box::pin(site.open_socket(upgrade, dialect, (visit, admitted), entered)).await;
+            let who = (admitted, address);
+            let socket = Box::pin(site.open_socket(upgrade, dialect, (visit, who), entered)).await;
             drop(turn);
             if let Some(mut socket) = socket {
                 socket.serve().await;
@@ -133,7 +134,7 @@ impl Site {
         self: Arc<Self>,
         upgrade: OnUpgrade,
         dialect: &'static dyn Dialect,
-        (visit, admitted): (Visit, Admitted),
+        (visit, (admitted, address)): (Visit, (Admitted, IpAddr)),
         entered: oneshot::Sender<Result<(), Refusal>>,
     ) -> Option<Socket<Wire>> {
         let welcome = match self.welcome(dialect, visit, &admitted).await {
@@ -156,7 +157,8 @@ impl Site {
         match (welcome, stream) {
             (Welcome::Seated(seated), Some(stream)) => {
                 let (router, manners) = (self.router.clone(), self.manners.clone());
-                let desk = Desk { handlers: self.handlers.clone(), admitted: Arc::new(admitted) };
+                let (handlers, rooms_made) = (self.handlers.clone(), self.rooms_made.clone());
+                let desk = Desk { handlers, admitted: Arc::new(admitted), address, rooms_made };
                 return Some(Socket::new(
                     stream,
                     dialect,
