@@ -68,7 +68,7 @@ Exit code:
 A node's own limits, and settings to raise for a test that needs more:
   limits.messages_per_second, limits.bytes_per_second    what one peer may send: 200 and 512 KiB
   rooms.max_members                                      members of one room: 1000
-  limits.rooms_per_minute                                rooms of more than 100 that one address may make: 60
+  limits.rooms_per_minute                                rooms of more than 100, and of share, from one address: 60
   limits.registrations_per_minute                        names of direct from one address: 60
   limits.connections, and the descriptors of its process";
 
