@@ -33,6 +33,7 @@ scenes!(one_node, FEW; an_address_registers_so_many_names);
 scenes!(two_nodes, PLAIN;
     a_connection_that_does_not_answer_gives_way,
     a_proof_registers_its_name_again_when_redis_has_lost_it,
+    a_name_that_was_registered_too_late_is_whose_it_was_for,
     a_user_whose_node_dies_may_connect_again,
 );
 
@@ -304,6 +305,30 @@ async fn a_proof_registers_its_name_again_when_redis_has_lost_it(house: &mut Hou
         there.hears_within(Duration::from_secs(1)).await.is_some_and(|heard| heard.contains("OFFER"))
     })
     .await;
+}
+
+async fn a_name_that_was_registered_too_late_is_whose_it_was_for(house: &mut House) {
+    // Redis knows the script by then, and needs nothing more to be said.
+    registered(house, "Carol").await;
+    let mut alice = house.browser("Alice");
+    house.freezes_redis();
+    let reply = alice.posts("/v1/register", json!({ "username": "Alice" })).await;
+    assert_eq!(
+        (reply.status, alice.cookie("user_username")),
+        (503, ""),
+        "nobody has said that she is registered"
+    );
+    house.wakes_redis();
+    let reply = loop {
+        match alice.posts("/v1/register", json!({ "username": "Alice" })).await {
+            busy if busy.status == 503 => tokio::time::sleep(Duration::from_millis(100)).await,
+            reply => break reply,
+        }
+    };
+    assert_eq!((reply.status, reply.json()["status"].as_str()), (200, Some("SUCCESS")));
+    drop(connects(&alice).await);
+    let reply = house.browser("Bob").posts("/v1/register", json!({ "username": "Alice" })).await;
+    assert_eq!(reply.json()["status"], "TAKEN");
 }
 
 async fn a_user_whose_node_dies_may_connect_again(house: &mut House) {

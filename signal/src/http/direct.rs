@@ -1,6 +1,5 @@
 //! What clients of the direct protocol ask for by HTTP: an identity, whether they have one, and that everybody goes.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -68,7 +67,7 @@ fn check(name: &str) -> Result<(), &'static str> {
 }
 
 impl Site {
-    /// Registers a name for whoever asks, if it is free.
+    /// Registers a name for whoever asks, if it is free, or was registered for that one too late to be told.
     pub(super) async fn direct_register(&self, request: Request<Incoming>, address: IpAddr) -> Answer {
         if let Some(foreign) = self.foreign_to_cookies(request.headers()) {
             return foreign;
@@ -81,33 +80,21 @@ impl Site {
             );
             return retry_after(answer, wait);
         }
-        let secure = Self::came_securely(request.headers());
-        let is_form = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+        let headers = request.headers().clone();
         let text = match body(request, self.settings.socket.head_timeout).await {
             Ok(text) => text,
             Err(answer) => return answer,
         };
-        let read = if is_form {
-            let username = form_urlencoded::parse(&text).find(|(field, _)| field == "username");
-            let registration = |(_, name): (_, Cow<'_, str>)| Registration { username: name.into_owned() };
-            username.map(registration).ok_or_else(|| "username: missing".to_owned())
-        } else {
-            serde_json::from_slice::<Registration>(&text).map_err(|e| e.to_string())
+        let peer = match name_in(&text, headers.get(header::CONTENT_TYPE)) {
+            Ok(name) => PeerId::new(name),
+            Err(why) => return status(StatusCode::BAD_REQUEST, "INVALID", &why),
         };
-        let name = match read {
-            Ok(Registration { username }) => username,
-            Err(why) => {
-                let why = format!("{why}; expected {{\"username\": a string}}, as JSON or as a form");
-                return status(StatusCode::BAD_REQUEST, "INVALID", &why);
-            }
-        };
-        if let Err(why) = check(&name) {
-            return status(StatusCode::BAD_REQUEST, "INVALID", why);
-        }
-        let claimant = Claimant { peer: PeerId::new(name), owner: Some(new_id()) };
+        let secure = Self::came_securely(&headers);
+        let proof = cookie_named(&headers, PROOF);
+        // Who was told of a registration has its name too.
+        let untold = proof.as_deref().filter(|_| cookie_named(&headers, USERNAME).is_none());
+        let owner = self.owner(&peer, untold).unwrap_or_else(new_id);
+        let claimant = Claimant { peer, owner: Some(owner) };
         match self.is_registered(&claimant).await {
             Ok(true) => {
                 let mut answer = status(StatusCode::OK, "SUCCESS", "");
@@ -115,7 +102,14 @@ impl Site {
                 answer
             }
             Ok(false) => status(StatusCode::OK, "TAKEN", "somebody has registered this name"),
-            Err(why) => refused(why),
+            Err(why) => {
+                let mut answer = refused(why);
+                if proof.is_none() {
+                    // The name may be registered by now, or soon; by this whoever asks again is known.
+                    self.set_proof(&mut answer, &claimant, secure);
+                }
+                answer
+            }
         }
     }
 
@@ -178,10 +172,13 @@ impl Site {
     /// Who the cookies of a request say that it is from, if they prove it.
     pub(super) fn claimant(&self, headers: &HeaderMap) -> Option<Claimant> {
         let peer = PeerId::new(cookie_named(headers, USERNAME)?);
-        let proof = cookie_named(headers, PROOF)
-            .and_then(|proof| self.passes.read(&proof, &registration(&peer), now()));
-        let owner = proof.and_then(|proof| proof.ids.into_iter().next());
+        let owner = self.owner(&peer, cookie_named(headers, PROOF).as_deref());
         (owner.is_some() || self.settings.direct.trust_name).then_some(Claimant { peer, owner })
+    }
+
+    /// The secret that `proof` holds, if it is one for that name.
+    fn owner(&self, peer: &PeerId, proof: Option<&str>) -> Option<PeerId> {
+        self.passes.read(proof?, &registration(peer), now())?.ids.into_iter().next()
     }
 
     /// Whether the name is the claimant's: it is registered for it, or was, and is free.
@@ -205,8 +202,15 @@ impl Site {
     }
 
     pub(super) fn set_identity(&self, answer: &mut Answer, claimant: &Claimant, secure: bool) {
+        if claimant.owner.is_some() {
+            let name = claimant.peer.as_str().to_owned();
+            set(answer.headers_mut(), &self.cookie(USERNAME, name, false, secure));
+            self.set_proof(answer, claimant, secure);
+        }
+    }
+
+    fn set_proof(&self, answer: &mut Answer, claimant: &Claimant, secure: bool) {
         let Claimant { peer, owner: Some(owner) } = claimant else { return };
-        let lasts = self.settings.direct.registration;
         let proof = Pass {
             room: registration(peer),
             made: 0,
@@ -215,15 +219,30 @@ impl Site {
             // The registration ends, and with it what this proves.
             expires: u64::MAX,
         };
-        let lasts = cookie::time::Duration::try_from(lasts).unwrap_or_default();
-        let cookie = |name, value: String, http_only| {
-            let cookie = Cookie::build((name, value)).path("/").http_only(http_only).same_site(SameSite::Lax);
-            cookie.secure(secure).max_age(lasts).build()
-        };
-        let headers = answer.headers_mut();
-        set(headers, &cookie(USERNAME, peer.as_str().to_owned(), false));
-        set(headers, &cookie(PROOF, self.passes.sign(&proof), true));
+        set(answer.headers_mut(), &self.cookie(PROOF, self.passes.sign(&proof), true, secure));
     }
+
+    fn cookie(&self, name: &'static str, value: String, http_only: bool, secure: bool) -> Cookie<'static> {
+        let lasts = cookie::time::Duration::try_from(self.settings.direct.registration).unwrap_or_default();
+        let cookie = Cookie::build((name, value)).path("/").http_only(http_only).same_site(SameSite::Lax);
+        cookie.secure(secure).max_age(lasts).build()
+    }
+}
+
+/// The name that a request's body asks for, or what is wrong with it.
+fn name_in(body: &[u8], kind: Option<&HeaderValue>) -> Result<String, String> {
+    let is_form = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    let read = if is_form {
+        let username = form_urlencoded::parse(body).find(|(field, _)| field == "username");
+        username.map(|(_, name)| name.into_owned()).ok_or_else(|| "username: missing".to_owned())
+    } else {
+        let registration = serde_json::from_slice::<Registration>(body);
+        registration.map(|Registration { username }| username).map_err(|e| e.to_string())
+    };
+    let right = "expected {\"username\": a string}, as JSON or as a form";
+    let name = read.map_err(|why| format!("{why}; {right}"))?;
+    check(&name)?;
+    Ok(name)
 }
 
 fn set(headers: &mut HeaderMap, cookie: &Cookie<'_>) {
