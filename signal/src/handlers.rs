@@ -195,8 +195,13 @@ impl Handlers {
         Ok(self)
     }
 
+    /// The types of the messages for which there is a handler.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &str> {
+        self.by_type.keys().map(|kind| &**kind)
+    }
+
     fn nobody_handles(&self, kind: &str) -> String {
-        let known: Vec<_> = self.by_type.keys().map(|kind| &**kind).collect();
+        let known: Vec<_> = self.types().collect();
         format!("Unknown message type: {kind}; right would be one of {}", known.join(", "))
     }
 }
@@ -207,7 +212,7 @@ impl fmt::Debug for Handlers {
     }
 }
 
-/// A connection's way to the handlers.
+/// A connection's way to the handlers, and to rooms that are made for it.
 #[derive(Clone, Debug)]
 pub struct Desk {
     /// Who is there.

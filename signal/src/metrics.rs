@@ -23,6 +23,7 @@ pub struct Metrics {
     undeliverable: IntCounterVec,
     goodbyes: IntCounterVec,
     resumes: IntCounterVec,
+    handler_failures: IntCounterVec,
     /// Bytes that wait in all mailboxes, or are not confirmed.
     pub mailbox_bytes: IntGauge,
     /// Letters for peers elsewhere of which nobody has said yet what became of them.
@@ -83,6 +84,26 @@ impl Resume {
     }
 }
 
+/// How a handler failed.
+#[derive(Clone, Copy, Debug)]
+pub enum Failure {
+    /// It panicked.
+    Panicked,
+    /// It took too long.
+    Late,
+}
+
+impl Failure {
+    const ALL: [Self; 2] = [Self::Panicked, Self::Late];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Panicked => "panicked",
+            Self::Late => "late",
+        }
+    }
+}
+
 impl Metrics {
     /// All at zero, for nodes that speak `dialects`.
     pub fn new(dialects: &[&str]) -> Result<Self, prometheus::Error> {
@@ -111,6 +132,13 @@ impl Metrics {
             )?,
             goodbyes: counters(&registry, "signal_goodbyes_total", "Connections that ended", "reason")?,
             resumes: counters(&registry, "signal_resumes_total", "Peers that came back", "outcome")?,
+            handler_failures: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new("signal_handler_failures_total", "Messages whose handlers failed at them"),
+                    &["type", "reason"],
+                ),
+            )?,
             mailbox_bytes: gauge(&registry, "signal_mailbox_bytes", "Bytes that wait for peers")?,
             unsettled: gauge(
                 &registry,
@@ -213,6 +241,18 @@ impl Metrics {
     /// A connection ended.
     pub fn goodbye(&self, why: Goodbye) {
         self.goodbyes.with_label_values(&[why.label()]).inc();
+    }
+
+    /// There is a handler for messages of this type.
+    pub fn has_handler(&self, kind: &str) {
+        for failure in Failure::ALL {
+            self.handler_failures.with_label_values(&[kind, failure.label()]);
+        }
+    }
+
+    /// The handler of messages of this type failed at one.
+    pub fn handler_failed(&self, kind: &str, how: Failure) {
+        self.handler_failures.with_label_values(&[kind, how.label()]).inc();
     }
 
     /// A peer came back.

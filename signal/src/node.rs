@@ -100,6 +100,7 @@ impl Node {
         let secret = settings.session.secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec());
         let secret = secret.unwrap_or_else(|| rand::random::<[u8; 32]>().to_vec());
         let metrics = Arc::new(metrics()?);
+        handlers.types().for_each(|kind| metrics.has_handler(kind));
         let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
 
         let (backplane, notices) = backplane(&settings, id.clone(), &secret).await?;

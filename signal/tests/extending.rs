@@ -283,6 +283,14 @@ async fn a_handler_that_panics_or_takes_too_long_is_given_up_and_nobody_else_not
     is_told(&mut alice, "SLEEP: the server has not done it within 300ms").await;
     let (heard, _) = bob.hears_any("the offer, after what was said before it").await;
     assert!(heard.starts_with(r#"{"type":"OFFER""#), "{heard}");
+    let counted = Browser::at(node.ops_address).get("/metrics").await.body;
+    for (kind, reason, failures) in
+        [("BREAK", "panicked", 1), ("BREAK", "late", 0), ("SLEEP", "late", 1), ("OFFER", "panicked", 0)]
+    {
+        let line =
+            format!("signal_handler_failures_total{{reason=\"{reason}\",type=\"{kind}\"}} {failures}\n");
+        assert!(counted.contains(&line), "{line}{counted}");
+    }
 }
 
 #[tokio::test]

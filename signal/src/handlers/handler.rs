@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Call, FromCall, Limits, Problem, Running};
+use crate::metrics::Failure;
 
 /// An async function whose parameters are extractors.
 #[diagnostic::on_unimplemented(
@@ -106,6 +107,7 @@ impl<H: Handler<Extractors>, Extractors> Registered<H, Extractors> {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {
                 tracing::error!(handler = self.name(), kind, "a handler panicked; its caller is told");
+                call.lobby.failed(kind, Failure::Panicked);
                 Err(Problem::new(format!("{kind}: the server failed at it")))
             }
             Err(_) => {
@@ -115,6 +117,7 @@ impl<H: Handler<Extractors>, Extractors> Registered<H, Extractors> {
                     ?deadline,
                     "a handler took too long; its caller is told"
                 );
+                call.lobby.failed(kind, Failure::Late);
                 Err(Problem::new(format!(
                     "{kind}: the server has not done it within {deadline:?}, and gave up"
                 )))

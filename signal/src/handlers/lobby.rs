@@ -11,6 +11,7 @@ use super::{Problem, User, Why};
 use crate::dialect::mesh::{BUSY, Mesh, error, frame, lobby, profile};
 use crate::goodbye::Goodbye;
 use crate::message::{PeerId, Receipt, RoomId, Speaker, To};
+use crate::metrics::Failure;
 use crate::router::Router;
 
 /// The room that the caller is in, with everybody who speaks mesh on any node. What is told through it is told in the
@@ -82,6 +83,11 @@ impl Lobby {
         if let Some(relief) = relief {
             relief.await;
         }
+    }
+
+    /// Its handler failed at this message.
+    pub(super) fn failed(&self, kind: &str, how: Failure) {
+        self.router.handler_failed(kind, how);
     }
 
     /// Tells the caller why not; or ends its connection.

@@ -17,6 +17,7 @@ use crate::goodbye::Goodbye;
 use crate::hub::room::{Record, Room, Snapshot};
 use crate::hub::{Hub, Seated};
 use crate::message::{Frame, PeerId, Profile, Receipt, RoomId, Seat, Speaker, To};
+use crate::metrics::Failure;
 
 impl Router {
     /// Seats a connection as `peer`, who was never here, in a room that is made if it is not there.
@@ -92,6 +93,11 @@ impl Router {
     /// Answers the speaker. One who does not read the answers to its own questions is sent away.
     pub fn reply(&self, speaker: &Speaker, frame: Frame) -> Result<(), Goodbye> {
         self.answer(speaker, Some(frame))
+    }
+
+    /// The handler of messages of this type failed at one.
+    pub fn handler_failed(&self, kind: &str, how: Failure) {
+        self.metrics.handler_failed(kind, how);
     }
 
     /// This is said of the speaker from now on.
