@@ -67,7 +67,7 @@ pub struct Entry {
     pub over: Option<Claim>,
     /// What is said of it, if it is new. One who comes back keeps what was said.
     pub profile: Profile,
-    /// Whether the others know of it at once, if it is new.
+    /// Whether the others know of it at once. One who comes back and was listed is so in any case.
     pub listed: bool,
     /// Whether it has no living socket (a node takes over one that is away).
     pub away: bool,

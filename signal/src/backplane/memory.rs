@@ -231,9 +231,13 @@ impl Kept {
             self.had_by.insert(entry.peer.clone(), held.node.clone());
         }
         let member = match held {
-            Some(held) => {
-                Member { node: node.clone(), claim: Claim(self.version), away: entry.away, ..held.clone() }
-            }
+            Some(held) => Member {
+                node: node.clone(),
+                claim: Claim(self.version),
+                listed: held.listed || entry.listed,
+                away: entry.away,
+                ..held.clone()
+            },
             None => Member {
                 node: node.clone(),
                 claim: Claim(self.version),

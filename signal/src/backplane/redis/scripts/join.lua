@@ -1,5 +1,6 @@
 -- Puts a peer into a room, or takes it over from whoever has the claim that the caller names; nobody else loses it.
--- One who comes back keeps its place and what was said of it. A room that somebody is in does not end by itself.
+-- One who comes back keeps its place and what was said of it, and is listed if it was or is to be. A room that somebody
+-- is in does not end by itself.
 -- Refuses, in this order: 'no room' (none, or another one under its name), 'gone', 'superseded', 'full'.
 -- ARGV: peer, creation number, claim taken over or '', node, hold, listed, away, profile, members at most,
 --       and to make the room if there is none: creation number or '', limit, record, milliseconds as an empty room,
@@ -26,7 +27,10 @@ if remembered > tonumber(redis.call('HGET', room, 'version')) then begin(remembe
 local version = next_version()
 local m = { claim = version, born = version, listed = ARGV[6], away = ARGV[7], hold = ARGV[5], node = ARGV[4],
   had_by = '', profile = ARGV[8] }
-if held then m.born, m.listed, m.had_by, m.profile = held.born, held.listed, held.node, held.profile end
+if held then
+  m.born, m.had_by, m.profile = held.born, held.node, held.profile
+  if held.listed == '1' then m.listed = '1' end
+end
 write(peer, m)
 redis.call('PERSIST', room)
 redis.call('PERSIST', gone)
