@@ -480,9 +480,10 @@ impl Hub {
     }
 
     /// This node's peers in `room` that somebody else holds by now, with the node that does.
-    pub fn superseded(&self, room: &RoomId) -> Vec<(PeerId, Option<NodeId>)> {
+    pub fn superseded(&self, room: &RoomId, now: Instant) -> Vec<(PeerId, Option<NodeId>)> {
         let Some(known) = self.rooms.get(room) else { return Vec::new() };
-        let peers = known.superseded(&self.me).into_iter();
+        let grace = self.terms.get(known.dialect.name()).map_or(Duration::MAX, |terms| terms.grace);
+        let peers = known.superseded(&self.me, |session| session.is_over(now, grace)).into_iter();
         peers.map(|peer| (peer.clone(), known.member(&peer).map(|member| member.node.clone()))).collect()
     }
 

@@ -271,18 +271,17 @@ impl Room {
         self.members.values().map(|member| &member.node).filter(|node| *node != me).cloned().collect()
     }
 
-    /// This node's peers that somebody else holds by now, or that are members no more.
-    pub fn superseded(&self, me: &NodeId) -> Vec<PeerId> {
-        let held_elsewhere = |peer: &PeerId, claim: Claim| match self.members.get(peer) {
-            Some(member) => member.claim > claim && member.node != *me,
+    /// This node's peers that somebody else holds by now, or that are members no more. Those whose time here `is_over` are
+    /// not: that they have left is this node's to find out and to tell.
+    pub fn superseded(&self, me: &NodeId, is_over: impl Fn(&Session) -> bool) -> Vec<PeerId> {
+        let is_superseded = |peer: &PeerId, session: &Session| match self.members.get(peer) {
+            Some(member) => member.claim > session.claim && member.node != *me,
             // A room that began later does not know it yet.
-            None => (self.began..=self.version).contains(&claim.0),
+            None => (self.began..=self.version).contains(&session.claim.0) && !is_over(session),
         };
         let sessions = self.sessions.iter().filter(|(peer, _)| !self.forgotten.contains(*peer));
-        sessions
-            .filter(|(peer, session)| held_elsewhere(peer, session.claim))
-            .map(|(peer, _)| peer.clone())
-            .collect()
+        let superseded = sessions.filter(|(peer, session)| is_superseded(peer, session));
+        superseded.map(|(peer, _)| peer.clone()).collect()
     }
 }
 

@@ -175,7 +175,7 @@ fn a_peer_that_is_adopted_again_is_held_by_the_newest_claim() {
     let alice = alice_enters(&mut hub, 5, false, now);
     hub.park(&alice.speaker).unwrap();
     hub.adopt(&Camus, &room(), &peer("alice"), snapshot(9, &[("alice", member("here", 9))]), now);
-    assert_eq!(hub.superseded(&room()), []);
+    assert_eq!(hub.superseded(&room(), now), []);
     assert_eq!(hub.tick(now + GRACE), [Due::Remove(room(), peer("alice"), Claim(9))]);
     assert_eq!(
         hub.is_to_leave(&room(), &peer("alice"), Claim(5), now + GRACE),
@@ -190,13 +190,25 @@ fn a_peer_that_went_elsewhere_is_let_go_with_what_waits_for_it() {
     let alice = alice_enters(&mut hub, 1, false, now);
     assert_eq!(hub.put(&room(), &peer("alice"), letter("held")), Put::Taken);
     assert_eq!(hub.apply(&room(), 2, &peer("alice"), Some(member("there", 2))), News::Applied);
-    assert_eq!(hub.superseded(&room()), [(peer("alice"), Some(node("there")))]);
+    assert_eq!(hub.superseded(&room(), now), [(peer("alice"), Some(node("there")))]);
     let left = hub.dismiss(&room(), &peer("alice"), None, Goodbye::Replaced);
     assert_eq!(left, Left { taken: Vec::new(), waiting: vec![letter("held")] });
     assert_eq!(hears(&alice), Poll::Ready(Err(Goodbye::Replaced)));
     assert_eq!(hub.put(&room(), &peer("alice"), letter("late")), Put::On(node("there"), letter("late")));
     hub.forget_if_empty(&room());
     assert!(hub.room(&room()).is_none());
+}
+
+/// Its node ends its membership, and tells the others: also of what the directory did without an answer.
+#[test]
+fn a_peer_whose_time_is_over_is_not_let_go_for_being_no_member_any_more() {
+    let (mut hub, now) = (hub(), Instant::now());
+    alice_enters(&mut hub, 1, false, now);
+    assert_eq!(hub.apply(&room(), 2, &peer("alice"), None), News::Applied);
+    assert_eq!(hub.superseded(&room(), now + GRACE), []);
+    assert_eq!(hub.superseded(&room(), now), [(peer("alice"), None)]);
+    hub.is_leaving(&room(), &peer("alice"), Claim(1), Parting::OnPurpose);
+    assert_eq!(hub.superseded(&room(), now), []);
 }
 
 #[test]
@@ -288,15 +300,15 @@ fn a_peer_that_the_directory_forgot_is_not_gone_before_it_is_claimed_again() {
     hub.seat(&Camus, &room(), &peer("bob"), snapshot(2, &both), false, now);
     let shown = |version, members: &[(&str, Member)]| Snapshot { began: 100, ..snapshot(version, members) };
     hub.adopt(&Camus, &room(), &peer("bob"), shown(101, &[("bob", member("here", 101))]), now);
-    assert_eq!(hub.superseded(&room()), [], "alice's claim is older than the room");
+    assert_eq!(hub.superseded(&room(), now), [], "alice's claim is older than the room");
     let again = [("bob", member("here", 101)), ("alice", member("here", 102))];
     hub.adopt(&Camus, &room(), &peer("alice"), shown(102, &again), now);
     hub.replace(&room(), shown(103, &[("bob", member("here", 101))]), now);
-    assert_eq!(hub.superseded(&room()), [(peer("alice"), None)], "and now it is of its time");
+    assert_eq!(hub.superseded(&room(), now), [(peer("alice"), None)], "and now it is of its time");
 
     hub.is_forgotten();
     hub.replace(&room(), shown(104, &[("bob", member("there", 104))]), now);
-    assert_eq!(hub.superseded(&room()), [], "they are both claimed first");
+    assert_eq!(hub.superseded(&room(), now), [], "they are both claimed first");
 }
 
 /// A connection of share, where hers is one of any number of rooms.

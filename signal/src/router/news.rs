@@ -247,9 +247,12 @@ impl Router {
 
     /// Ends the sessions of peers that somebody else has by now, and hands over what was held for them.
     fn let_go(self: &Arc<Self>, room: &RoomId) {
-        let superseded = self.hub.lock().superseded(room);
+        let superseded = self.hub.lock().superseded(room, chance::now());
+        let dialect = dialect::named(room.dialect());
+        let is_kept = dialect.is_some_and(|dialect| dialect.customs().away == Away::Parked);
         for (peer, holder) in superseded {
-            let goodbye = if holder.is_some() { Goodbye::Replaced } else { Goodbye::Removed };
+            // Where nobody is held for, whoever has it no more had it in the meantime.
+            let goodbye = if holder.is_none() && is_kept { Goodbye::Removed } else { Goodbye::Replaced };
             self.dismiss(room, &peer, holder.as_ref(), goodbye);
             if holder.is_none() {
                 // Nobody else has said that it is gone.
