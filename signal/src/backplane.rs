@@ -340,6 +340,9 @@ pub enum Notice {
         /// The peer.
         peer: PeerId,
     },
+    /// This node could hear nobody for a while, and does again. Who lives says again what was not heard; who has ended
+    /// meanwhile does not, so what is known of rooms may be old.
+    WasDeaf,
     /// The others took this node for dead, or the directory has lost what it knew: every peer is to be claimed again.
     Forgotten,
 }

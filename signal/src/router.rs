@@ -114,6 +114,8 @@ pub struct Router {
     looking: Semaphore,
     /// A room is to be told later who is in it.
     untold: Arc<Notify>,
+    /// What other nodes said for a while was not heard.
+    deaf: Arc<Notify>,
     been_up: AtomicBool,
     /// When this node, or all of them, were last found to be forgotten.
     forgotten: Mutex<Option<Instant>>,
@@ -159,6 +161,7 @@ impl Router {
             relieved: Arc::default(),
             looking: Semaphore::new(post::LOOKS_AT_ONCE),
             untold: Arc::default(),
+            deaf: Arc::default(),
             been_up: AtomicBool::new(false),
             forgotten: Mutex::default(),
             has_given_up: AtomicBool::new(false),
@@ -175,6 +178,8 @@ impl Router {
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(give_receipts));
         let show_rosters = news::show_rosters(Arc::downgrade(&router));
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(show_rosters));
+        let make_up = news::make_up_for_deafness(Arc::downgrade(&router));
+        router.tasks.spawn(stop.clone().run_until_cancelled_owned(make_up));
         router
     }
 

@@ -39,8 +39,22 @@ pub(super) async fn show_rosters(router: Weak<Router>) {
     }
 }
 
-/// Peers that are claimed again at the same time.
-const CLAIMS_AT_ONCE: usize = 16;
+/// Reads all rooms again when what was said of them was not heard, until the router is gone.
+pub(super) async fn make_up_for_deafness(router: Weak<Router>) {
+    while let Some(deaf) = router.upgrade().map(|router| router.deaf.clone()) {
+        deaf.notified().await;
+        let Some(router) = router.upgrade() else { return };
+        let rooms: Vec<_> = router.hub.lock().rooms().map(|(id, _)| id.clone()).collect();
+        let read = |room: RoomId| {
+            let router = router.clone();
+            async move { router.catch_up(&room).await }
+        };
+        stream::iter(rooms).for_each_concurrent(ASKED_AT_ONCE, read).await;
+    }
+}
+
+/// Peers that are claimed again at the same time, and rooms that are read again.
+const ASKED_AT_ONCE: usize = 16;
 
 /// What a node knows of a peer of its own that the directory may have forgotten.
 struct Remembered {
@@ -64,6 +78,7 @@ impl Router {
                 let router = self.clone();
                 self.tasks.spawn(async move { router.tell_what_was_untold(room, peer).await });
             }
+            Notice::WasDeaf => self.deaf.notify_one(),
             Notice::Forgotten => {
                 *self.forgotten.lock() = Some(chance::now());
                 let router = self.clone();
@@ -344,7 +359,7 @@ impl Router {
             (rooms, peers)
         };
         let claims = peers.into_iter().map(|(room, peer, was)| self.claim_until_answered(room, peer, was));
-        stream::iter(claims).for_each_concurrent(CLAIMS_AT_ONCE, |claim| claim).await;
+        stream::iter(claims).for_each_concurrent(ASKED_AT_ONCE, |claim| claim).await;
         // What those here have missed, if it was this node that was away: a room that others write again is shown when
         // it is whole.
         for id in rooms {

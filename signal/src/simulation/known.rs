@@ -26,19 +26,6 @@ const KNOWN: &[Known] = &[
             schedule.tongue == Tongue::Names && happens_when_another_cannot_hear(schedule, is_lost)
         },
     },
-    Known {
-        sentence: "A node that is cut off when one of its peers comes elsewhere does not hear of it, if the other node \
-                   ends before it can say so: it goes on with a connection that has nothing",
-        rules: &[
-            Rule::NobodyGone,
-            Rule::NoGhosts,
-            Rule::RostersAgree,
-            Rule::OneSeat,
-            Rule::AsBefore,
-            Rule::NothingLeftBehind,
-        ],
-        is_in: |schedule| schedule.seed == 1339,
-    },
 ];
 
 /// What is wrong with a schedule, beyond what is known.

@@ -181,6 +181,12 @@ impl Plane {
             line.link.lock().was_deaf(chance::now());
             line.stirred.notify_one();
         }
+        if let Some(this) = self.this.upgrade() {
+            tokio::spawn(async move {
+                this.awake().await;
+                let _ = this.notices.send(Notice::WasDeaf).await;
+            });
+        }
         self.connected.notify_one();
     }
 

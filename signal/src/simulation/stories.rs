@@ -102,6 +102,22 @@ fn of_a_name_that_nobody_gets_in_time_the_sender_is_told_once() {
 }
 
 #[test]
+fn a_node_that_could_hear_nothing_knows_who_has_come_elsewhere_meanwhile() {
+    let story = told(&schedule(
+        Tongue::Names,
+        &[
+            (0, comes(BOB, RIGHT)),
+            (3_000, Event::IsCutOff { node: RIGHT, lasts: Duration::from_millis(7_500) }),
+            (3_100, comes(BOB, LEFT)),
+            // When the other one can hear again, this node is not there any more.
+            (3_200, restarts(LEFT)),
+        ],
+    ));
+    position(&story, "node a.1 has stopped, and could not say everything");
+    position(&story, "a connection of bob ends: replaced");
+}
+
+#[test]
 fn a_name_is_free_for_another_as_soon_as_its_connection_ends() {
     let mut schedule = schedule(
         Tongue::Names,

@@ -118,12 +118,17 @@ impl Inside {
 
     /// Makes up for what was not heard while there was no connection, after each new one, for ever.
     pub(super) async fn keep_hearing(&self) {
+        let mut heard_before = false;
         loop {
+            drop(self.wire.commands().await);
             let changed = self.wire.watch();
             let lines: Vec<_> = self.lines.lock().values().cloned().collect();
             for line in lines {
                 line.link.lock().was_deaf(Instant::now());
                 line.stirred.notify_one();
+            }
+            if std::mem::replace(&mut heard_before, true) {
+                let _ = self.notices.send(Notice::WasDeaf).await;
             }
             changed.await;
         }

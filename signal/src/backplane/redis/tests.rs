@@ -109,7 +109,14 @@ impl Peer {
     }
 
     async fn hears_that_it_was_forgotten(&mut self) {
-        assert!(matches!(self.hears().await, Notice::Forgotten));
+        while !matches!(self.hears().await, Notice::Forgotten) {}
+    }
+
+    /// All that it was told and has not heard yet is that it could hear nothing for a while.
+    fn was_not_forgotten(&mut self) {
+        while let Ok(notice) = self.notices.try_recv() {
+            assert!(matches!(notice, Notice::WasDeaf), "heard {notice:?}");
+        }
     }
 
     fn says_number(&self, to: &Self, n: usize) -> Result<(), Undelivered> {
