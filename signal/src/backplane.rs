@@ -403,7 +403,8 @@ pub trait Backplane: Send + Sync + 'static {
     /// [`Refusal::Unavailable`].
     fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()>;
 
-    /// Reads a room, and which of `asked` have left it for good; `None` if there is no such room.
+    /// Reads a room, and which of `asked` have left it for good; `None` if there is no such room. Refuses with
+    /// [`Refusal::Unavailable`] while the directory has just lost everything, and this node does not know it yet.
     fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>>;
 
     /// Reads a room, as [`look`](Self::look) does; if nobody with a living socket is in it, whoever joins it within

@@ -576,6 +576,11 @@ impl Router {
         } else {
             self.backplane.look_out(&address.0, patience + LOOK_OUT_MORE).await
         };
+    /// Whether what is next for this peer does not wait until somebody has its name.
+    fn is_missed_at_once(&self, address: &Address, patience: Duration) -> bool {
+        patience.is_zero() || self.ways.lock().next_is_word(address)
+    }
+
         let found = match seen {
             Err(_) => Found::Unknown,
             // Whoever sent this was in it, and cannot be told either before it is there again.
@@ -584,7 +589,9 @@ impl Router {
                 Some(member) if member.node == *self.backplane.node() => Found::Here,
                 Some(member) => Found::On(member.node.clone()),
                 // It, or whoever sent this, may be about to be written again, or to come back.
-                None if patience.is_zero() && self.may_miss_somebody() => Found::Unknown,
+                None if self.may_miss_somebody() && self.is_missed_at_once(address, patience) => {
+                    Found::Unknown
+                }
                 None => Found::Nowhere,
             },
         };

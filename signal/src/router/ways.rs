@@ -199,6 +199,11 @@ impl Ways {
         (waiting.map_or(0, VecDeque::len), bytes)
     }
 
+    /// Whether the next that waits for that peer is word of something, and its loss would be told to nobody.
+    pub(super) fn next_is_word(&self, address: &Address) -> bool {
+        self.next_waiting(address).is_some_and(|next| next.letter.from.is_none())
+    }
+
     /// Sends a letter to `node`, where its peer is believed to be; without one to where older ones went. It may have to
     /// wait. Gives it back if there is too much already.
     pub(super) fn send(

@@ -3,7 +3,6 @@
 use super::ledger::{Fault, Rule};
 use super::schedule::{Event, Schedule};
 use super::stage::play;
-use super::tongue::Tongue;
 use super::world::LEASE;
 
 /// A promise that is not kept yet, in schedules of a certain kind.
@@ -15,18 +14,7 @@ struct Known {
     is_in: fn(&Schedule) -> bool,
 }
 
-const KNOWN: &[Known] = &[
-    Known {
-        sentence: "Word that a message did not arrive is for nobody, if it is for one whose name is its own in the cluster, \
-                   and Redis has just lost that name with everything, and the node that has to say so cannot yet hear of \
-                   the loss",
-        rules: &[Rule::NothingLost],
-        is_in: |schedule| {
-            let is_lost = |event: &Event| matches!(event, Event::RedisLosesEverything);
-            schedule.tongue == Tongue::Names && happens_when_another_cannot_hear(schedule, is_lost)
-        },
-    },
-];
+const KNOWN: &[Known] = &[];
 
 /// What is wrong with a schedule, beyond what is known.
 pub(super) fn faults_of(schedule: &Schedule) -> Vec<Fault> {

@@ -234,6 +234,19 @@ impl Plane {
         .await
     }
 
+    /// Reads a room, from a directory that has not lost everything since this node registered there.
+    async fn read(
+        &self,
+        look: impl FnOnce(&Memory) -> Result<Option<Snapshot>, Refusal> + Send + 'static,
+    ) -> Result<Option<Snapshot>, Refusal> {
+        self.may_claim().ok_or(Refusal::Unavailable)?;
+        let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
+        let registered_in = *self.epoch.lock();
+        let seen = self.ask(move |_, _| look(&this.memory)).await??;
+        let epoch = self.ask(|facts, _| facts.epoch).await?;
+        if epoch == registered_in { Ok(seen) } else { Err(Refusal::Unavailable) }
+    }
+
     async fn join_now(&self, room: RoomId, mut entry: Entry) -> Result<Snapshot, Refusal> {
         let hold = Hold::default();
         let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
@@ -659,20 +672,12 @@ impl Backplane for Plane {
 
     fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>> {
         let (room, asked) = (room.clone(), asked.to_vec());
-        Box::pin(async move {
-            self.may_claim().ok_or(Refusal::Unavailable)?;
-            let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
-            self.ask(move |_, _| at_once(this.memory.look(&room, &asked))).await?
-        })
+        Box::pin(async move { self.read(move |memory| at_once(memory.look(&room, &asked))).await })
     }
 
     fn look_out<'a>(&'a self, room: &'a RoomId, lasts: Duration) -> Wait<'a, Option<Snapshot>> {
         let room = room.clone();
-        Box::pin(async move {
-            self.may_claim().ok_or(Refusal::Unavailable)?;
-            let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
-            self.ask(move |_, _| at_once(this.memory.look_out(&room, lasts))).await?
-        })
+        Box::pin(async move { self.read(move |memory| at_once(memory.look_out(&room, lasts))).await })
     }
 
     fn peers<'a>(&'a self, dialect: &'a str) -> Wait<'a, Vec<PeerId>> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{FromRedisValue, Value, from_redis_value};
+use redis::{FromRedisValue, ScriptInvocation, Value, from_redis_value};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -50,7 +50,7 @@ impl Inside {
         asked.iter().for_each(|peer| {
             look.arg(peer.as_str());
         });
-        let reply: Vec<Value> = self.run(self.deadline(), &look).await?;
+        let reply = self.read(&look).await?;
         if reply.len() == 1 {
             return Ok(None);
         }
@@ -63,12 +63,21 @@ impl Inside {
     pub(super) async fn look_out(&self, room: &RoomId, lasts: Duration) -> Result<Option<Snapshot>, Refusal> {
         let mut look_out = self.scripts.look_out.key(&keys::room(room));
         look_out.arg(self.me.as_str()).arg(milliseconds(lasts));
-        let reply: Vec<Value> = self.run(self.deadline(), &look_out).await?;
+        let reply = self.read(&look_out).await?;
         if reply.len() == 1 {
             return Ok(None);
         }
         let (room,): (Room,) = answer(reply)?;
         read_snapshot(room).map(Some)
+    }
+
+    /// Runs a script that reads a room. What it says is not believed if Redis has lost everything since this node registered
+    /// there: whom it does not name may be there all the same. That is asked last, so that no loss comes in between.
+    async fn read(&self, look: &ScriptInvocation<'_>) -> Result<Vec<Value>, Refusal> {
+        let (by, registered_in) = (self.deadline(), self.epoch.lock().clone());
+        let reply = self.run(by, look).await?;
+        let epoch: Option<String> = self.ask(by, redis::cmd("GET").arg(keys::EPOCH)).await?;
+        if epoch == registered_in { Ok(reply) } else { Err(Refusal::Unavailable) }
     }
 
     pub(super) async fn register_name(

@@ -114,6 +114,21 @@ async fn nothing_is_lost_or_doubled_while_connections_are_cut_again_and_again() 
     b.was_not_forgotten();
 }
 
+/// It may name them again as soon as their nodes have heard of it.
+#[tokio::test]
+async fn whom_a_redis_does_not_name_that_has_just_lost_everything_is_not_known_to_be_gone() {
+    let server = Server::start();
+    let long = Duration::from_secs(60);
+    let pace = Pace { heartbeat: long, lease: 4 * long, fence: 3 * long, ..PACE };
+    let (a, _notices) = Redis::connect(RedisSettings { pace, ..settings(server.url(), "a") }).unwrap();
+    is_up(&a).await;
+    assert_eq!((a.look(&room(), &[]).await, a.look_out(&room(), long).await), (Ok(None), Ok(None)));
+    let mut redis = server.connection().await;
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    assert_eq!(a.look(&room(), &[]).await, Err(Refusal::Unavailable));
+    assert_eq!(a.look_out(&room(), long).await, Err(Refusal::Unavailable));
+}
+
 #[tokio::test]
 async fn a_redis_that_lost_everything_but_its_connections_is_noticed() {
     let server = Server::start();
