@@ -467,7 +467,7 @@ impl Router {
     fn refuse(&self, refused: Refused) {
         for (Delivery { room, to, letter, .. }, why) in refused {
             match &letter.from {
-                Some(from) => self.undelivered(&room, from, &to, why, letter.name.as_deref()),
+                Some(from) => self.undelivered(&room, from, &to, why, &letter),
                 // Of this nobody is told, but the one whom it was for: its connection ends, so it is not silent.
                 None => self.hub.lock().send_away(&room, &to, Goodbye::Slow),
             }
@@ -487,10 +487,13 @@ impl Router {
 
     /// Those who sent `held` are told that `peer` never got it: each once, or of each message that has a name.
     pub(super) fn tell_never_arrived(&self, room: &RoomId, peer: &PeerId, held: Vec<Letter>) {
-        let sent = held.iter().filter_map(|letter| Some((letter.from.clone()?, letter.name.clone())));
-        let told: BTreeSet<_> = sent.filter(|(from, _)| from != peer).collect();
-        for (from, name) in &told {
-            self.undelivered(room, from, peer, Undelivered::Expired, name.as_deref());
+        let mut told = BTreeSet::new();
+        for letter in &held {
+            if let Some(from) = letter.from.as_ref().filter(|from| *from != peer)
+                && told.insert((from, &letter.name))
+            {
+                self.undelivered(room, from, peer, Undelivered::Expired, letter);
+            }
         }
         self.settle(room, held);
     }
@@ -506,18 +509,23 @@ impl Router {
         }
     }
 
-    /// Tells `from` that its message did not reach `to`, wherever `from` is. Who is here hears it at once, whatever older
-    /// letters are still on their way; else it goes the way of any message, but nobody is told if it cannot be delivered.
-    fn undelivered(&self, room: &RoomId, from: &PeerId, to: &PeerId, why: Undelivered, name: Option<&str>) {
+    /// Tells `from` that this letter of its did not reach `to`, wherever `from` is. Who is here hears it at once, whatever
+    /// older letters are still on their way; else it goes the way of any message, but nobody is told if it cannot be
+    /// delivered. If nobody here knows of `from`, it goes to where the letter came from.
+    fn undelivered(&self, room: &RoomId, from: &PeerId, to: &PeerId, why: Undelivered, letter: &Letter) {
         self.metrics.undeliverable(why);
-        let dialect = dialect::named(room.dialect());
-        let frame = dialect.and_then(|dialect| dialect.encode(&Event::Undelivered { to, why, id: name }));
-        if let Some(frame) = frame {
-            let (room, letter) = (dialect::home_of(room, from), Letter::from_server(frame));
-            let put = self.hub.lock().put(&room, from, letter.clone());
-            if put != Put::Taken {
-                self.deliver(Delivery { room, to: from.clone(), letter, spent: Duration::ZERO });
+        let event = Event::Undelivered { to, why, id: letter.name.as_deref() };
+        let frame = dialect::named(room.dialect()).and_then(|dialect| dialect.encode(&event));
+        let Some(word) = frame.map(Letter::from_server) else { return };
+        let (room, to, spent) = (dialect::home_of(room, from), from.clone(), Duration::ZERO);
+        let put = self.hub.lock().put(&room, from, word.clone());
+        let word = Delivery { room, to, letter: word, spent };
+        match (put, &letter.mark) {
+            (Put::Taken, _) => {}
+            (Put::Nowhere(_), Some(mark)) if mark.node != *self.backplane.node() => {
+                self.send(Some(&mark.node), word);
             }
+            _ => self.deliver(word),
         }
     }
 
@@ -568,6 +576,11 @@ impl Router {
         self.forgotten.lock().is_some_and(|forgotten| chance::since(forgotten) < NOBODY_IS_GONE_FOR)
     }
 
+    /// Whether what is next for this peer does not wait until somebody has its name.
+    fn is_missed_at_once(&self, address: &Address, patience: Duration) -> bool {
+        patience.is_zero() || self.ways.lock().next_is_word(address)
+    }
+
     /// Asks the directory where a peer is now, and sends what waits for it there.
     async fn look_for(&self, address: &Address) {
         let patience = self.wait_for_name(&address.0);
@@ -576,11 +589,6 @@ impl Router {
         } else {
             self.backplane.look_out(&address.0, patience + LOOK_OUT_MORE).await
         };
-    /// Whether what is next for this peer does not wait until somebody has its name.
-    fn is_missed_at_once(&self, address: &Address, patience: Duration) -> bool {
-        patience.is_zero() || self.ways.lock().next_is_word(address)
-    }
-
         let found = match seen {
             Err(_) => Found::Unknown,
             // Whoever sent this was in it, and cannot be told either before it is there again.
