@@ -349,7 +349,7 @@ impl Router {
     /// A change that this node has made in the directory: known here, and told to `nodes`.
     fn publish(self: &Arc<Self>, nodes: BTreeSet<NodeId>, changed: Changed) {
         for node in &nodes {
-            self.tell_node(node.clone(), changed.clone());
+            self.tell_node(node.clone(), Envelope::Changed(changed.clone()));
         }
         let known = self.hub.lock().room(&changed.room).map(Room::version);
         if known.is_some_and(|version| version + 1 < changed.version) {
@@ -358,11 +358,10 @@ impl Router {
         self.changed(changed);
     }
 
-    /// Tells another node of a change; later, if it cannot be told now.
-    fn tell_node(&self, node: NodeId, changed: Changed) {
-        let changed = Envelope::Changed(changed);
-        if self.backplane.carry(&node, changed.clone()).is_err() {
-            self.say_later(chance::now(), [(node, changed)]);
+    /// Tells another node some news; later, if it cannot be told now.
+    fn tell_node(&self, node: NodeId, news: Envelope) {
+        if self.backplane.carry(&node, news.clone()).is_err() {
+            self.say_later(chance::now(), [(node, news)]);
         }
     }
 
@@ -400,8 +399,8 @@ impl Router {
         };
         let Some(nodes) = nodes else { return Ok(()) };
         for node in nodes {
-            let envelope = Envelope::Roster { room: speaker.room.clone(), but: speaker.peer.clone() };
-            let _ = self.backplane.carry(&node, envelope);
+            let (room, but) = (speaker.room.clone(), speaker.peer.clone());
+            self.tell_node(node, Envelope::Roster { room, but });
         }
         self.show_roster(&speaker.room, Some(&speaker.peer));
         Ok(())

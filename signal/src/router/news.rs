@@ -234,7 +234,7 @@ impl Router {
             let members = seen.into_iter().flat_map(|seen| seen.members);
             let nodes: BTreeSet<_> = members.map(|(_, member)| member.node).collect();
             for node in nodes.difference(&told).filter(|node| *node != router.backplane.node()) {
-                router.tell_node(node.clone(), changed.clone());
+                router.tell_node(node.clone(), Envelope::Changed(changed.clone()));
             }
         });
     }
