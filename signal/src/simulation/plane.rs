@@ -247,13 +247,24 @@ impl Plane {
         if epoch == registered_in { Ok(seen) } else { Err(Refusal::Unavailable) }
     }
 
+    async fn has_lost_everything(&self) -> Result<bool, Refusal> {
+        let epoch = *self.epoch.lock();
+        self.ask(move |facts, now| facts.has_lost_everything(epoch, now)).await
+    }
+
+    /// Only a node that has its lease notes that it is going to have a peer.
+    async fn index(&self) -> Result<(), Refusal> {
+        let me = self.me.clone();
+        let noted = self.ask(move |facts, now| facts.is_alive(&me, now)).await?;
+        if noted { Ok(()) } else { Err(Refusal::Unavailable) }
+    }
+
     async fn join_now(&self, room: RoomId, mut entry: Entry) -> Result<Snapshot, Refusal> {
         let hold = Hold::default();
         let this = self.this.upgrade().ok_or(Refusal::Unavailable)?;
         let mut unsettled = Unsettled(Some((this, room.clone(), entry.peer.clone(), hold.clone())));
-        let epoch = *self.epoch.lock();
-        let lost = matches!(entry.create, Creation::ByEntering(_))
-            && self.ask(move |facts, now| facts.has_lost_everything(epoch, now)).await?;
+        self.index().await?;
+        let lost = matches!(entry.create, Creation::ByEntering(_)) && self.has_lost_everything().await?;
         if lost {
             entry.create = Creation::Never;
         }
@@ -294,6 +305,7 @@ impl Plane {
     }
 
     async fn try_to_adopt(&self, adoption: &Adoption) -> Result<bool, Refusal> {
+        self.index().await?;
         let Some((snapshot, had_by)) = self.take_over(adoption).await? else { return Ok(false) };
         let Adoption { room, peer, from, .. } = adoption;
         self.world.note(|| format!("{} takes over {peer}, whom {from} had", self.me));
@@ -665,9 +677,12 @@ impl Backplane for Plane {
 
     fn make<'a>(&'a self, room: &'a RoomId, record: Record) -> Wait<'a, ()> {
         let room = room.clone();
-        Box::pin(
-            async move { self.change_directory(move |memory| at_once(memory.make(&room, record))).await? },
-        )
+        Box::pin(async move {
+            if self.has_lost_everything().await? {
+                return Err(Refusal::Unavailable);
+            }
+            self.change_directory(move |memory| at_once(memory.make(&room, record))).await?
+        })
     }
 
     fn look<'a>(&'a self, room: &'a RoomId, asked: &'a [PeerId]) -> Wait<'a, Option<Snapshot>> {
