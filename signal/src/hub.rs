@@ -479,6 +479,11 @@ impl Hub {
         self.rooms.get_mut(room).is_some_and(|known| known.replace(snapshot, now))
     }
 
+    /// Who came into `room` or went without word of it, with the node that has those who are here; each once.
+    pub fn take_missed(&mut self, room: &RoomId) -> Vec<(PeerId, Option<NodeId>)> {
+        self.rooms.get_mut(room).map(Room::take_missed).unwrap_or_default()
+    }
+
     /// This node's peers in `room` that somebody else holds by now, with the node that does.
     pub fn superseded(&self, room: &RoomId, now: Instant) -> Vec<(PeerId, Option<NodeId>)> {
         let Some(known) = self.rooms.get(room) else { return Vec::new() };

@@ -122,6 +122,8 @@ pub struct Room {
     /// Own peers that are to be claimed again: until then they are not given up, whatever the directory says.
     forgotten: BTreeSet<PeerId>,
     recall: Option<Recall>,
+    /// Who came or went without word of it.
+    missed: BTreeSet<PeerId>,
 }
 
 /// The directory has lost the room, and members that it does not name may still be about to be written again: they are
@@ -152,6 +154,7 @@ impl Room {
             members,
             forgotten: BTreeSet::new(),
             recall: None,
+            missed: BTreeSet::new(),
         }
     }
 
@@ -165,8 +168,18 @@ impl Room {
             self.recall = Some(Recall { until: now + RECALL, is_over: false });
         }
         let waits = self.recall.is_some_and(|recall| !recall.is_over);
-        self.members.retain(|_, member| waits && member.claim.0 < snapshot.began);
-        self.members.extend(snapshot.members);
+        let members = snapshot.members.into_iter().collect();
+        let mut before = std::mem::replace(&mut self.members, members);
+        let came = self.members.keys().filter(|peer| !before.contains_key(*peer));
+        self.missed.extend(came.cloned());
+        before.retain(|peer, _| !self.members.contains_key(peer));
+        for (peer, member) in before {
+            if waits && member.claim.0 < snapshot.began {
+                self.members.insert(peer, member);
+            } else {
+                self.missed.insert(peer);
+            }
+        }
         let is_whole = self.members.values().all(|member| member.claim.0 >= snapshot.began);
         let recall = self.recall.take_if(|_| is_whole || !waits);
         let is_newer = snapshot.version > self.version || recall.is_some();
@@ -194,6 +207,13 @@ impl Room {
             self.version = version;
         }
         news
+    }
+
+    /// Who came or went without this node having word of it: was read from the directory; each once. With the node that has
+    /// those who are here.
+    pub fn take_missed(&mut self) -> Vec<(PeerId, Option<NodeId>)> {
+        let missed = std::mem::take(&mut self.missed).into_iter();
+        missed.map(|peer| (peer.clone(), self.member(&peer).map(|member| member.node.clone()))).collect()
     }
 
     /// How many are in it.

@@ -163,13 +163,18 @@ impl Router {
         if let Some(member) = &member {
             self.moved(&room, &peer, &member.node);
         }
+        let is_ours = member.as_ref().is_some_and(|member| member.node == *self.backplane.node());
         let (news, turns_up) = {
             let mut hub = self.hub.lock();
             let is_new = hub.room(&room).is_some_and(|known| known.member(&peer).is_none());
             let is_listed = member.as_ref().is_some_and(|member| member.listed);
             (hub.apply(&room, version, &peer, member), is_new && is_listed)
         };
-        self.tell_those_concerned(&room, &peer, frames);
+        self.tell_what_was_missed(&room);
+        // What is old was told when it was read.
+        if news != News::Old || is_ours || is_held_for(&room) {
+            self.tell_those_concerned(&room, &peer, frames);
+        }
         // One who was listed before it was known here has said so when nobody heard it.
         if roster || turns_up {
             self.show_roster(&room, None);
@@ -177,6 +182,22 @@ impl Router {
         self.let_go(&room);
         if news == News::Gap {
             self.read_again(room);
+        }
+    }
+
+    /// Tells those whom it concerns who came and went when this node did not hear of it; not where those who are away are held
+    /// for: there it shows in the roster, and those who leave say so.
+    fn tell_what_was_missed(&self, room: &RoomId) {
+        let missed = self.hub.lock().take_missed(room);
+        let Some(dialect) = dialect::named(room.dialect()).filter(|_| !is_held_for(room)) else { return };
+        for (peer, node) in missed {
+            let frames = match node {
+                // It is told of when it is known to the others.
+                Some(node) if node == *self.backplane.node() => Vec::new(),
+                Some(_) => dialect.arrival(&peer),
+                None => dialect.parting(&peer, Parting::Dropped, millis()),
+            };
+            self.tell_those_concerned(room, &peer, frames);
         }
     }
 
@@ -214,6 +235,7 @@ impl Router {
     pub(super) async fn catch_up(self: &Arc<Self>, room: &RoomId) {
         if let Some(Some(snapshot)) = self.look_until_answered(room).await {
             let is_news = self.hub.lock().replace(room, snapshot, chance::now());
+            self.tell_what_was_missed(room);
             if is_news {
                 self.let_go(room);
                 self.show_roster(room, None);
@@ -263,11 +285,10 @@ impl Router {
     /// Ends the sessions of peers that somebody else has by now, and hands over what was held for them.
     fn let_go(self: &Arc<Self>, room: &RoomId) {
         let superseded = self.hub.lock().superseded(room, chance::now());
-        let dialect = dialect::named(room.dialect());
-        let is_kept = dialect.is_some_and(|dialect| dialect.customs().away == Away::Parked);
         for (peer, holder) in superseded {
+            let was_removed = holder.is_none() && is_held_for(room);
             // Where nobody is held for, whoever has it no more had it in the meantime.
-            let goodbye = if holder.is_none() && is_kept { Goodbye::Removed } else { Goodbye::Replaced };
+            let goodbye = if was_removed { Goodbye::Removed } else { Goodbye::Replaced };
             self.dismiss(room, &peer, holder.as_ref(), goodbye);
             if holder.is_none() {
                 // Nobody else has said that it is gone.
@@ -398,7 +419,7 @@ impl Router {
         let over = held.as_ref().map(|held| held.claim);
         let Some((claim, entry)) = self.entry_again(room, peer, over, was) else { return Ok(()) };
         let dialect = dialect::named(room.dialect());
-        let is_kept = dialect.is_some_and(|dialect| dialect.customs().away == Away::Parked);
+        let is_kept = is_held_for(room);
         let elsewhere = held.filter(|held| held.node != *self.backplane.node());
         if let (Some(held), Some(seen)) = (&elsewhere, seen)
             && (!is_kept || entry.away || (!held.away && held.claim > claim))
@@ -463,4 +484,9 @@ impl Router {
         };
         Some((session.claim, entry))
     }
+}
+
+/// Whether those who are away in this room are held for.
+fn is_held_for(room: &RoomId) -> bool {
+    dialect::named(room.dialect()).is_some_and(|dialect| dialect.customs().away == Away::Parked)
 }
