@@ -299,6 +299,8 @@ impl Router {
             }
             // The next tick tries again.
             Err(Refusal::Unavailable) => {}
+            // The directory has lost it: it is claimed again, and leaves then.
+            Err(Refusal::NoRoom) if self.may_miss_somebody() => {}
             Err(Refusal::Superseded) => self.left_already(room, peer, claim, frames).await,
             Err(_) => self.dismiss(room, peer, None, Goodbye::Replaced),
         }

@@ -572,7 +572,7 @@ impl Router {
     }
 
     /// Whether the directory may have lost somebody of late who is not gone.
-    fn may_miss_somebody(&self) -> bool {
+    pub(super) fn may_miss_somebody(&self) -> bool {
         self.forgotten.lock().is_some_and(|forgotten| chance::since(forgotten) < NOBODY_IS_GONE_FOR)
     }
 
