@@ -130,6 +130,8 @@ impl Router {
         };
         let snapshot = self.backplane.join(room, entry).await?;
         let claim = snapshot.member(peer).map(|member| member.claim);
+        let host = dialect.customs().host.map(PeerId::new);
+        let lost_host = host.filter(|host| snapshot.member(host).is_none());
         let seat_it =
             |hub: &mut Hub, snapshot| hub.come_in(seat, (room, peer), snapshot, welcome, chance::now());
         let came = self.come(dialect, (room, peer), snapshot, None, seat_it);
@@ -145,6 +147,12 @@ impl Router {
             return Err(Refusal::Superseded);
         };
         self.never_arrived(room, peer, held);
+        if let Some(host) = lost_host {
+            // Since it was looked for.
+            for frame in dialect.parting(&host, Parting::Dropped, millis()) {
+                let _ = self.answer(&speaker, Some(frame));
+            }
+        }
         Ok(speaker)
     }
 
