@@ -8,7 +8,6 @@
 //! - `SIMULATION_SEED=7 cargo test -p signal --lib simulation` plays one, and tells it.
 //! - `SIMULATION_SCHEDULES=1000000` plays so many.
 
-mod known;
 mod ledger;
 mod peer;
 mod plane;
@@ -83,7 +82,7 @@ fn look_at_all(seeds: Range<u64>, once: bool, look: impl Fn(u64) -> Vec<Fault> +
 }
 
 fn faults_of(seed: u64) -> Vec<Fault> {
-    known::faults_of(&Schedule::of(seed))
+    play(&Schedule::of(seed), false).faults
 }
 
 /// What is wrong with a schedule with `breakage`, and is not without it.
@@ -124,7 +123,7 @@ fn whatever_happens_the_promise_is_kept() {
     }
     for (rule, seeds) in &broken {
         println!("{rule:?} is broken by {} of {count}: {:?} …\n", seeds.len(), &seeds[..seeds.len().min(20)]);
-        let breaks = |schedule: &Schedule| is_broken(&known::faults_of(schedule), *rule);
+        let breaks = |schedule: &Schedule| is_broken(&play(schedule, false).faults, *rule);
         println!("{}", story_of(Schedule::of(seeds[0]), breaks));
     }
     if let Some(seed) = seed.filter(|_| count == 1 && broken.is_empty()) {
