@@ -69,14 +69,13 @@ fn conform(dialect: &str, servers: &[&Server], with: &[&str], more: &[&str]) -> 
     Shown { code: output.status.code().expect("it ends by itself"), told }
 }
 
-/// A node with these settings.
-fn node(settings: &[&str], more: &[(&str, &str)]) -> Server {
+/// Starts something with these settings.
+fn with<T>(settings: &[&str], start: impl FnOnce(&[(&str, &str)]) -> T) -> T {
     let settings = settings.iter().filter_map(|setting| setting.split_once('='));
     let settings: Vec<_> =
         settings.map(|(key, value)| (key.to_uppercase().replace('.', "__"), value)).collect();
-    let mut all: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-    all.extend(more);
-    Server::node(&all)
+    let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+    start(&settings)
 }
 
 /// Plays the scenes of all protocols at once.
@@ -91,7 +90,7 @@ fn all(servers: &[&Server], with: &[&str]) -> Vec<(&'static str, Shown)> {
 
 #[test]
 fn a_node_speaks_each_protocol() {
-    let (one, other) = (node(SETTINGS, &[]), node(OTHER_SETTINGS, &[]));
+    let (one, other) = (with(SETTINGS, Server::node), with(OTHER_SETTINGS, Server::node));
     for (dialect, shown) in all(&[&one], SETTINGS) {
         shown.is_good();
         let missing = shown.marked("–");
@@ -104,40 +103,27 @@ fn a_node_speaks_each_protocol() {
     }
 }
 
-/// Two nodes with this lease, and their Redis.
-fn cluster(lease: &str) -> (Server, [Server; 2]) {
-    let redis = Server::redis();
-    let secret = "a secret of the tests, which is long enough";
-    let cluster = [("REDIS__URL", redis.url.as_str()), ("SESSION__SECRET", secret), ("REDIS__LEASE", lease)];
-    let nodes = [node(SETTINGS, &cluster), node(SETTINGS, &cluster)];
-    are_in_touch(&nodes);
-    (redis, nodes)
-}
-
-/// Waits until each of them has its Redis: who has no name yet is asked to come again.
-fn are_in_touch(nodes: &[Server]) {
-    for node in nodes {
-        conform("peerjs", &[node], &[], &["--scene", "To oneself works"]).is_good();
-    }
-}
-
 #[test]
 fn two_nodes_do_with_peers_apart() {
-    let (_redis, [left, right]) = cluster("10s");
+    let redis = Server::redis();
+    let [left, right] = with(SETTINGS, |settings| Server::cluster(&redis, settings));
     all(&[&left, &right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
 }
 
 #[test]
 fn and_when_their_redis_came_back_empty() {
-    // With a shorter one it is sooner known that all are there again.
-    let (redis, nodes) = cluster("5s");
+    let redis = Server::redis();
+    // With a shorter lease it is sooner known that all are there again.
+    let settings = [SETTINGS, &["redis.lease=5s"]].concat();
+    let [left, right] = with(&settings, |settings| Server::cluster(&redis, settings));
     let (_, port) = redis.url.rsplit_once(':').expect("a port");
     let port = port.to_owned();
     drop(redis);
     let _redis = Server::redis_at(&port);
-    are_in_touch(&nodes);
-    let [left, right] = &nodes;
-    all(&[left, right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
+    for node in [&left, &right] {
+        conform("peerjs", &[node], &[], &["--scene", "To oneself works"]).is_good();
+    }
+    all(&[&left, &right], SETTINGS).iter().for_each(|(_, shown)| shown.is_good());
 }
 
 #[test]

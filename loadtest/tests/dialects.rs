@@ -5,18 +5,14 @@
 
 mod common;
 
-use common::{Drive, Server, Shown, loadtest};
+use common::{Drive, Server, Shown};
 
 /// The protocols that a node speaks.
 const SPOKEN: &[&str] = &["camus", "peerjs", "share", "direct", "mesh", "y-webrtc"];
 
 /// Short times, so that what takes long is soon over; and nobody is turned away for coming with others.
-const SETTINGS: &[(&str, &str)] = &[
-    ("SESSION__SECRET", "a secret of the tests, which is long enough"),
-    ("REDIS__LEASE", "3s"),
-    ("PEERJS__EXPIRE_TIMEOUT", "2s"),
-    ("LIMITS__REGISTRATIONS_PER_MINUTE", "1000"),
-];
+const SETTINGS: &[(&str, &str)] =
+    &[("REDIS__LEASE", "3s"), ("PEERJS__EXPIRE_TIMEOUT", "2s"), ("LIMITS__REGISTRATIONS_PER_MINUTE", "1000")];
 
 struct Cluster {
     redis: Server,
@@ -27,13 +23,7 @@ struct Cluster {
 impl Cluster {
     fn start() -> Self {
         let redis = Server::redis();
-        let settings = [SETTINGS, &[("REDIS__URL", redis.url.as_str())]].concat();
-        let (left, right) = (Server::node(&settings), Server::node(&settings));
-        for node in [&left, &right] {
-            // Whoever comes before it has found its Redis goes to the other one.
-            let shown = loadtest("ready", "storm --peers 1 --room 1", &[node]);
-            assert_eq!(shown.code, 0, "{shown}");
-        }
+        let [left, right] = Server::cluster(&redis, SETTINGS);
         Self { redis, left, right }
     }
 

@@ -28,10 +28,7 @@ fn calls_on_one_node_from_two_processes() {
 #[test]
 fn calls_over_two_nodes_are_measured_apart() {
     let redis = Server::redis();
-    let secret = "a secret of the tests, which is long enough";
-    let node =
-        |name| Server::node(&[("REDIS__URL", &redis.url), ("SESSION__SECRET", secret), ("NODE__NAME", name)]);
-    let (left, right) = (node("left"), node("right"));
+    let [left, right] = Server::cluster(&redis, &[]);
     let arguments = format!("--peers 8 --room 4 --rate 400 --for 2s --warm-up 0s --redis {}", redis.url);
     let shown = loadtest("nodes", &arguments, &[&left, &right]);
     assert_eq!((shown.code, shown.count("received"), shown.wrong()), (0, 800, vec![]), "{shown}");

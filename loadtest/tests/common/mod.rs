@@ -65,6 +65,19 @@ impl Server {
         Self::start(command, "Switchboard is at")
     }
 
+    /// Two nodes, `left` and `right`, with this Redis. Each has found it: whoever comes before that goes to the other one, or
+    /// is told that it is busy.
+    pub(crate) fn cluster(redis: &Self, settings: &[(&str, &str)]) -> [Self; 2] {
+        ["left", "right"].map(|name| {
+            let secret = "a secret of the tests, which is long enough";
+            let own = [("NODE__NAME", name), ("REDIS__URL", &redis.url), ("SESSION__SECRET", secret)];
+            let node = Self::node(&[settings, &own].concat());
+            let shown = loadtest("ready", "storm --peers 1 --room 1", &[&node]);
+            assert_eq!(shown.code, 0, "{shown}");
+            node
+        })
+    }
+
     /// A Redis.
     pub(crate) fn redis() -> Self {
         Self::redis_at(&free_port())
