@@ -5,6 +5,7 @@ pub mod roamer;
 pub mod room;
 pub mod roster;
 pub mod session;
+mod silence;
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +18,16 @@ use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
 use crate::dialect::{AllTerms, Dialect};
 use crate::goodbye::Goodbye;
-use crate::message::{Claim, Event, Frame, NodeId, Parting, PeerId, RoomId, Seat, Speaker};
+use crate::message::{Claim, Event, Frame, NodeId, PeerId, RoomId, Seat, Speaker};
 
 use mailbox::{Bounds, Left, Letter, Mailbox};
 use roamer::Roamer;
 use room::{Member, News, Room, Snapshot};
 use roster::Pace;
 use session::Session;
+
+pub use roster::Told;
+pub use silence::Due;
 
 /// What another node holds for a peer that has come here is waited for this long.
 const HAND_OVER: Duration = Duration::from_secs(2);
@@ -52,28 +56,6 @@ pub enum Place {
     Nowhere,
     /// This node does not know the room.
     Unknown,
-}
-
-/// What a peer's silence asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// Ask it whether it is there.
-    Ask(RoomId, PeerId),
-    /// End its membership, which it holds by that claim.
-    Remove(RoomId, PeerId, Claim),
-    /// Read the room again: it is as the directory has it from now on.
-    Read(RoomId),
-    /// Tell those who sent it these that it does not get them.
-    GiveBack(RoomId, PeerId, Vec<Letter>),
-}
-
-/// When a room is told who is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// It has been.
-    Now,
-    /// It will be, when it is its turn.
-    Later,
 }
 
 /// A seat that has just been taken.
@@ -142,12 +124,6 @@ impl Hub {
         let session = self.rooms.get(room).and_then(|room| room.sessions.get(peer));
         // One whose mailbox is full is asked by other means.
         let _ = session.map(|session| session.mailbox.answer(question));
-    }
-
-    /// When the connection of one of this node's peers was last heard, if it has one.
-    pub fn heard_at(&self, room: &RoomId, peer: &PeerId) -> Option<Instant> {
-        let session = self.rooms.get(room)?.sessions.get(peer)?;
-        session.seat.is_some().then_some(session.seen)
     }
 
     /// Sends every connection of `dialect` away: the seats that they have.
@@ -262,70 +238,6 @@ impl Hub {
         Seated { speaker, mailbox: session.mailbox.clone(), resumed }
     }
 
-    /// Seats a connection that is nowhere yet.
-    pub fn open(&mut self, dialect: &'static dyn Dialect) -> Seated {
-        self.seats += 1;
-        let seat = Seat(self.seats);
-        let mailbox = Arc::new(Mailbox::new(self.bounds));
-        mailbox.give_to(seat);
-        self.roamers.insert(seat, Roamer::new(dialect, mailbox.clone()));
-        Seated { speaker: Roamer::nowhere(dialect, seat), mailbox, resumed: false }
-    }
-
-    /// The connection at `seat`, if it is one that roams.
-    pub fn roamer(&self, seat: Seat) -> Option<&Roamer> {
-        self.roamers.get(&seat)
-    }
-
-    /// Every connection that roams.
-    pub fn roamers(&self) -> impl Iterator<Item = &Roamer> {
-        self.roamers.values()
-    }
-
-    /// The connection at `seat`, which roams, is `peer` in `room` from now on, as `snapshot` shows; it hears `welcome` before
-    /// anything that is said there. With what is held here for one who had that name before. `None` if it has ended meanwhile, or somebody else has the peer: then it never came.
-    pub fn come_in(
-        &mut self,
-        seat: Seat,
-        (room, peer): (&RoomId, &PeerId),
-        snapshot: Snapshot,
-        welcome: Option<Frame>,
-        now: Instant,
-    ) -> Option<(Speaker, Vec<Letter>)> {
-        let roamer = self.roamers.get(&seat)?;
-        let (dialect, mailbox) = (roamer.dialect, roamer.mailbox.clone());
-        self.adopt(dialect, room, peer, snapshot, now);
-        let session = self.session_mut(room, peer)?;
-        if let Some(welcome) = welcome {
-            // Who does not read is sent away by what does not fit next.
-            let _ = mailbox.answer(welcome);
-        }
-        let held = session.give_up_what_waits();
-        session.heard(now);
-        // Whoever had the name may still be about to leave.
-        session.leaving = None;
-        (session.seat, session.mailbox) = (Some(seat), mailbox);
-        self.roamers.get_mut(&seat)?.places.insert(room.clone(), peer.clone());
-        Some((Speaker { room: room.clone(), peer: peer.clone(), seat }, held))
-    }
-
-    /// The connection at `seat`, which roams, is not in `room` any more, as which peer it was, and this node's hold on that
-    /// one. What was written there before is still heard.
-    pub fn go_out(&mut self, seat: Seat, room: &RoomId) -> Option<(PeerId, Claim)> {
-        let peer = self.roamers.get_mut(&seat)?.places.remove(room)?;
-        let bounds = self.bounds;
-        let session = self.session_mut(room, &peer).filter(|session| session.seat == Some(seat))?;
-        (session.seat, session.mailbox) = (None, Arc::new(Mailbox::new(bounds)));
-        let claim = session.claim;
-        Some((peer, claim))
-    }
-
-    /// The connection at `seat`, which roams, has ended: what it has not confirmed. It is to leave its rooms before.
-    pub fn hang_up(&mut self, seat: Seat, goodbye: Goodbye) -> Left {
-        let roamer = self.roamers.remove(&seat);
-        roamer.map(|roamer| roamer.mailbox.close(None, goodbye)).unwrap_or_default()
-    }
-
     /// What waits for the speaker, as long as its connection holds the peer.
     pub fn mailbox(&mut self, speaker: &Speaker) -> Result<Arc<Mailbox>, Goodbye> {
         match self.roamers.get(&speaker.seat) {
@@ -349,16 +261,6 @@ impl Hub {
         session
             .filter(|session| session.seat == Some(speaker.seat) || is_broken(Breakage::OldSeatBelieved))
             .ok_or(Goodbye::Replaced)
-    }
-
-    /// A sign of life from the speaker; whether this is its first word in the room.
-    pub fn heard(&mut self, speaker: &Speaker, now: Instant) -> Result<bool, Goodbye> {
-        if self.roamers.contains_key(&speaker.seat) && speaker.room.name().is_empty() {
-            return Ok(false);
-        }
-        let session = self.session(speaker)?;
-        session.heard(now);
-        Ok(session.coming)
     }
 
     /// The speaker's connection is gone: the peer is away from now on, and what it has not confirmed waits for it. `None` if
@@ -401,13 +303,6 @@ impl Hub {
         Ok(too_much)
     }
 
-    /// The peer is to leave as soon as the directory can be told.
-    pub fn is_leaving(&mut self, room: &RoomId, peer: &PeerId, claim: Claim, how: Parting) {
-        if let Some(session) = self.session_mut(room, peer).filter(|session| session.claim == claim) {
-            session.leaving = Some(how);
-        }
-    }
-
     /// This node's hold on the peer, if it has it.
     pub fn claim(&self, room: &RoomId, peer: &PeerId) -> Option<Claim> {
         Some(self.rooms.get(room)?.sessions.get(peer)?.claim)
@@ -416,21 +311,6 @@ impl Hub {
     /// How many peers of `dialect` this node has.
     pub fn population(&self, dialect: &str) -> usize {
         self.population.get(dialect).copied().unwrap_or_default()
-    }
-
-    /// The speaker gives its peer up, whose session goes on with what was held for it until it has left; the connection stays
-    /// open, and is nowhere. This node's hold on the peer.
-    pub fn release(&mut self, dialect: &'static dyn Dialect, speaker: &Speaker) -> Result<Claim, Goodbye> {
-        let bounds = self.bounds;
-        let session = self.session(speaker)?;
-        let held = session.give_up_what_waits();
-        let mailbox = std::mem::replace(&mut session.mailbox, Arc::new(Mailbox::new(bounds)));
-        // It has come out of one that is as large.
-        let _ = session.mailbox.put_back(held);
-        session.seat = None;
-        let claim = session.claim;
-        self.roamers.insert(speaker.seat, Roamer::new(dialect, mailbox));
-        Ok(claim)
     }
 
     fn remove_session(&mut self, room: &RoomId, peer: &PeerId) -> Option<Session> {
@@ -517,79 +397,6 @@ impl Hub {
         (told, full, left_out)
     }
 
-    /// Answers the speaker's question who is in its room; whether it has asked for the first time.
-    pub fn answer_roster(&mut self, speaker: &Speaker) -> Result<bool, Goodbye> {
-        let is_first = !std::mem::replace(&mut self.session(speaker)?.knows_roster, true);
-        let roster = self.rooms.get_mut(&speaker.room).and_then(|room| room.roster_frame(&speaker.room));
-        if let Some(roster) = roster {
-            self.session(speaker)?.mailbox.answer(roster).map_err(|_| Goodbye::Slow)?;
-        }
-        Ok(is_first)
-    }
-
-    /// Tells this node's peers in `room` who is there, if it is their turn; else [`Self::tell_rosters`] does when it is.
-    /// Not `but`, who knows already, and not those who have not said anything yet.
-    pub fn tell_roster(&mut self, room: &RoomId, but: Option<&PeerId>, now: Instant) -> Told {
-        let Some(known) = self.rooms.get_mut(room) else { return Told::Now };
-        match known.roster_turn.owe(but, now) {
-            Some(at) if at > now => {
-                self.untold.insert((at, room.clone()));
-                Told::Later
-            }
-            Some(_) => {
-                self.tell_what_is_owed(room, now);
-                Told::Now
-            }
-            None => Told::Later,
-        }
-    }
-
-    /// Tells each room who is in it that was to be told by now; when the next one is.
-    pub fn tell_rosters(&mut self, now: Instant) -> Option<Instant> {
-        while let Some((at, _)) = self.untold.first() {
-            if *at > now {
-                return Some(*at);
-            }
-            if let Some((_, room)) = self.untold.pop_first() {
-                self.tell_what_is_owed(&room, now);
-            }
-        }
-        None
-    }
-
-    /// In one step with reading who is there: a stale roster must not be the last word.
-    fn tell_what_is_owed(&mut self, room: &RoomId, now: Instant) {
-        let Some(known) = self.rooms.get_mut(room) else { return };
-        let Some(but) = known.roster_turn.take(now) else { return };
-        let Some(roster) = known.roster_frame(room) else { return };
-        let mut bytes = 0;
-        for (peer, session) in &known.sessions {
-            let listed = known.member(peer).is_some_and(|member| member.listed);
-            if listed && but.as_ref() != Some(peer) {
-                session.mailbox.push_roster(roster.clone());
-                bytes += roster.len();
-            }
-        }
-        if bytes > 0 {
-            known.roster_turn.told(bytes, self.rosters, now);
-        }
-    }
-
-    /// Whether the membership that `peer` holds by `claim` is still to be ended; and how, if not because its time is over.
-    pub fn is_to_leave(
-        &self,
-        room: &RoomId,
-        peer: &PeerId,
-        claim: Claim,
-        now: Instant,
-    ) -> Option<Option<Parting>> {
-        let known = self.rooms.get(room)?;
-        let session = known.sessions.get(peer)?;
-        let grace = self.terms.get(known.dialect.name())?.grace;
-        let over = session.claim == claim && session.is_over(now, grace);
-        over.then_some(session.leaving)
-    }
-
     /// Every connection: its mailbox.
     pub fn connected(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
         let settled = self
@@ -626,45 +433,6 @@ impl Hub {
     /// The others, or the directory, may have forgotten this node: its peers are to be claimed again.
     pub fn is_forgotten(&mut self) {
         self.rooms.values_mut().for_each(Room::is_forgotten);
-    }
-
-    /// How long each of `peers` has been silent: those that this node has.
-    pub fn silence(&self, room: &RoomId, peers: &[PeerId], now: Instant) -> Vec<(PeerId, Duration)> {
-        let Some(known) = self.rooms.get(room) else { return Vec::new() };
-        let session =
-            |peer: &PeerId| Some((peer.clone(), now.duration_since(known.sessions.get(peer)?.seen)));
-        peers.iter().filter_map(session).collect()
-    }
-
-    /// What is due at `now`: whom to ask, whom to remove. Mailboxes that waited for another node for too long are
-    /// opened.
-    pub fn tick(&mut self, now: Instant) -> Vec<Due> {
-        let mut due = Vec::new();
-        for (id, room) in &mut self.rooms {
-            if room.ends_recall(now) {
-                due.push(Due::Read(id.clone()));
-            }
-            let Some(terms) = self.terms.get(room.dialect.name()) else { continue };
-            for (peer, session) in &mut room.sessions {
-                if session.hand_over.as_ref().is_some_and(|hand_over| hand_over.until <= now) {
-                    let too_much = session.end_hand_over();
-                    if !too_much.is_empty() {
-                        due.push(Due::GiveBack(id.clone(), peer.clone(), too_much));
-                    }
-                }
-                let silence = now.duration_since(session.seen);
-                if session.is_over(now, terms.grace) {
-                    due.push(Due::Remove(id.clone(), peer.clone(), session.claim));
-                } else if terms.ask_after.is_some_and(|after| silence >= after)
-                    && session.seat.is_some()
-                    && !session.asked
-                {
-                    session.asked = true;
-                    due.push(Due::Ask(id.clone(), peer.clone()));
-                }
-            }
-        }
-        due
     }
 
     fn session_mut(&mut self, room: &RoomId, peer: &PeerId) -> Option<&mut Session> {

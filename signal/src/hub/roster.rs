@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::message::PeerId;
+use super::Hub;
+use crate::goodbye::Goodbye;
+use crate::message::{PeerId, RoomId, Speaker};
 
 /// How often a room is told who is in it.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,75 @@ impl Turn {
     /// The room was told, with so many bytes to all receivers together.
     pub fn told(&mut self, bytes: usize, pace: Pace, now: Instant) {
         self.next_at = Some(now + pace.after(bytes));
+    }
+}
+
+/// When a room is told who is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It has been.
+    Now,
+    /// It will be, when it is its turn.
+    Later,
+}
+
+impl Hub {
+    /// Answers the speaker's question who is in its room; whether it has asked for the first time.
+    pub fn answer_roster(&mut self, speaker: &Speaker) -> Result<bool, Goodbye> {
+        let is_first = !std::mem::replace(&mut self.session(speaker)?.knows_roster, true);
+        let roster = self.rooms.get_mut(&speaker.room).and_then(|room| room.roster_frame(&speaker.room));
+        if let Some(roster) = roster {
+            self.session(speaker)?.mailbox.answer(roster).map_err(|_| Goodbye::Slow)?;
+        }
+        Ok(is_first)
+    }
+
+    /// Tells this node's peers in `room` who is there, if it is their turn; else [`Self::tell_rosters`] does when it is.
+    /// Not `but`, who knows already, and not those who have not said anything yet.
+    pub fn tell_roster(&mut self, room: &RoomId, but: Option<&PeerId>, now: Instant) -> Told {
+        let Some(known) = self.rooms.get_mut(room) else { return Told::Now };
+        match known.roster_turn.owe(but, now) {
+            Some(at) if at > now => {
+                self.untold.insert((at, room.clone()));
+                Told::Later
+            }
+            Some(_) => {
+                self.tell_what_is_owed(room, now);
+                Told::Now
+            }
+            None => Told::Later,
+        }
+    }
+
+    /// Tells each room who is in it that was to be told by now; when the next one is.
+    pub fn tell_rosters(&mut self, now: Instant) -> Option<Instant> {
+        while let Some((at, _)) = self.untold.first() {
+            if *at > now {
+                return Some(*at);
+            }
+            if let Some((_, room)) = self.untold.pop_first() {
+                self.tell_what_is_owed(&room, now);
+            }
+        }
+        None
+    }
+
+    /// In one step with reading who is there: a stale roster must not be the last word.
+    fn tell_what_is_owed(&mut self, room: &RoomId, now: Instant) {
+        let Some(known) = self.rooms.get_mut(room) else { return };
+        let Some(but) = known.roster_turn.take(now) else { return };
+        let Some(roster) = known.roster_frame(room) else { return };
+        let mut bytes = 0;
+        for (peer, session) in &known.sessions {
+            let listed = known.member(peer).is_some_and(|member| member.listed);
+            if listed && but.as_ref() != Some(peer) {
+                session.mailbox.push_roster(roster.clone());
+                bytes += roster.len();
+            }
+        }
+        if bytes > 0 {
+            known.roster_turn.told(bytes, self.rosters, now);
+        }
     }
 }
 
