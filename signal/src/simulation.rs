@@ -8,6 +8,7 @@
 //! - `SIMULATION_SEED=7 cargo test -p signal --lib simulation` plays one, and tells it.
 //! - `SIMULATION_SCHEDULES=1000000` plays so many.
 
+mod hosted;
 mod ledger;
 mod peer;
 mod plane;

@@ -237,7 +237,9 @@ impl Ledger {
             || match self.tongue {
                 Tongue::Rooms => self.died.contains_key(&said.by),
                 Tongue::Numbered => self.was_in_no_second_place(said, to),
-                Tongue::Names => self.died.contains_key(&said.by) || self.cannot_be_told(said),
+                Tongue::Names | Tongue::Hosted => {
+                    self.died.contains_key(&said.by) || self.cannot_be_told(said)
+                }
             }
     }
 

@@ -8,6 +8,7 @@ use rand::RngExt;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::hosted::host;
 use super::ledger::{Hearing, Rule};
 use super::schedule::PEERS;
 use super::socket::{Socket, Word};
@@ -125,6 +126,17 @@ impl Peer {
         self.attempt += 1;
     }
 
+    /// It asks the same again in a moment; if it is `outside`, it does not speak before it is answered.
+    fn asks_again(&mut self, number: u64, outside: bool) {
+        let Some(connection) = self.connection(number) else { return };
+        connection.greeted &= !outside;
+        let words = connection.words.clone();
+        tokio::spawn(async move {
+            sleep(ASK_AGAIN).await;
+            let _ = words.send(Word::Greet);
+        });
+    }
+
     /// It may speak on this connection; what is not known to be safe goes before all that is new.
     fn is_greeted(&mut self, number: u64) {
         let again: Vec<_> = self.unsafe_yet.values().cloned().collect();
@@ -140,7 +152,7 @@ impl Peer {
 impl Stage {
     /// The number of what it says, if it may speak.
     pub(super) fn says(&self, peer: usize, to: Option<usize>, receipt: Receipt) -> Option<u64> {
-        let to = to.map(|to| self.tongue.name(to, self.crowd));
+        let to = self.tongue.addressee(peer, to).map(|to| self.tongue.name(to, self.crowd));
         let mut peers = self.peers.lock();
         let peer = &mut peers[peer];
         peer.newest()?;
@@ -196,11 +208,11 @@ impl Stage {
             let mut peers = self.peers.lock();
             let connection = peers[peer].newest();
             let is_heard = connection.map(|connection| connection.says(Word::Bye)).is_some();
-            peers[peer].said_bye |= is_heard && self.tongue != Tongue::Names;
+            peers[peer].said_bye |= is_heard && self.tongue.holds_for_those_away();
             is_heard
         };
-        // Who has given up its name has no more use for the socket.
-        if is_heard && self.tongue == Tongue::Names {
+        // Who has given up its name, or its room, has no more use for the socket.
+        if is_heard && !self.tongue.holds_for_those_away() {
             self.drops(peer);
         }
     }
@@ -296,9 +308,10 @@ impl Stage {
         let seated = match self.tongue {
             Tongue::Names => node.router.claim(dialect, id.clone(), proof).await,
             Tongue::Rooms | Tongue::Numbered => {
-                let (room, candidates) = (self.tongue.home(id), vec![id.clone()]);
+                let (room, candidates) = (self.home(id), vec![id.clone()]);
                 node.router.enter(dialect, &Wish { room, made: 0, candidates, profile: None }).await
             }
+            Tongue::Hosted => Ok(node.router.open(dialect)),
         };
         node.plane.awake().await;
         seated
@@ -333,6 +346,11 @@ impl Stage {
             return None;
         }
         let _ = words.send(Word::Greet);
+        if self.tongue == Tongue::Hosted {
+            // Two of one name are not let into a room.
+            peer.connections.iter().for_each(|older| older.says(Word::Close));
+            peer.lost.append(&mut peer.connections);
+        }
         peer.connections.push(Connection { number: attempt, node: node.clone(), words, greeted: false });
         (peer.has_come, peer.seen) = (true, self.world.now());
         self.ledger.lock().connects((place, attempt), &peer.id, node, peer.seen);
@@ -357,6 +375,7 @@ impl Stage {
     }
 
     fn connection_ends(self: &Arc<Self>, place: usize, number: u64, goodbye: Goodbye) {
+        let is_held_for = self.tongue.holds_for_those_away();
         let comes_back = {
             let mut peers = self.peers.lock();
             let peer = &mut peers[place];
@@ -374,7 +393,7 @@ impl Stage {
                     self.ledger.lock().leaves(&id, self.world.now());
                 }
                 Goodbye::Removed => {
-                    (peer.removed, peer.wants) = (self.tongue != Tongue::Names, self.tongue == Tongue::Names);
+                    (peer.removed, peer.wants) = (is_held_for, !is_held_for);
                     if !peer.said_bye {
                         let what = format!("{id} was connected, and told that it was away for too long");
                         self.ledger.lock().fails(Rule::NobodyGone, what);
@@ -446,15 +465,22 @@ impl Stage {
                 self.world.note(|| format!("{id} is told that #{number} is safe"));
                 peer.unsafe_yet.remove(&number);
             }
-            Told::Busy => {
-                if let Some(connection) = peer.connection(number) {
-                    let words = connection.words.clone();
-                    tokio::spawn(async move {
-                        sleep(ASK_AGAIN).await;
-                        let _ = words.send(Word::Greet);
-                    });
-                }
+            Told::NotDeliveredToSomebody => {
+                self.world.note(|| format!("{id} is told that something did not reach somebody"));
+                let mut ledger = self.ledger.lock();
+                self.names().iter().for_each(|to| ledger.is_told(&id, to, None, now));
             }
+            Told::RoomIsOpen(name) => {
+                self.world.note(|| format!("{id} has opened room {name}"));
+                *self.opened.lock() = name;
+                peer.is_greeted(number);
+            }
+            Told::HostIsGone => {
+                self.world.note(|| format!("{id} is told that there is no host"));
+                self.ledger.lock().is_told(&id, &host(), None, now);
+                peer.asks_again(number, true);
+            }
+            Told::Busy => peer.asks_again(number, self.tongue == Tongue::Hosted),
             Told::AreYouThere => peer.connection(number).into_iter().for_each(|line| line.says(Word::Noted)),
             Told::HasLeft(gone) => {
                 if peers.iter().any(|peer| peer.id == gone && !peer.said_bye) {

@@ -123,7 +123,9 @@ impl Schedule {
     pub(super) fn is_calm(&self) -> bool {
         let (coming, speaking) = self.events.split_at(self.peers.min(self.events.len()));
         let has_come = coming.last().map_or(Duration::ZERO, |(at, _)| *at) + Duration::from_millis(20);
-        coming.iter().all(|(_, event)| matches!(event, Event::Comes { .. }))
+        // Who waits for a host may come at any time.
+        self.tongue != Tongue::Hosted
+            && coming.iter().all(|(_, event)| matches!(event, Event::Comes { .. }))
             && speaking.iter().all(|(at, event)| {
                 *at > has_come && matches!(event, Event::Says { .. } | Event::TakesLeave { .. })
             })

@@ -209,23 +209,28 @@ impl<'a> Socket<'a> {
             return Ok(());
         }
         let text = match word {
-            Word::Greet => tongue.greeting(),
-            Word::Noted => tongue.sign_of_life(),
-            Word::Bye => tongue.farewell(),
+            Word::Greet => self.stage.greeting(self.place),
+            Word::Noted => tongue.sign_of_life().into(),
+            Word::Bye => tongue.farewell().into(),
             Word::Pong(count) => return self.pong(count),
             Word::Says(message) => return self.take(&message).await,
             Word::Close => return Err(Goodbye::Closed),
         };
-        let command = tongue.dialect().decode(&self.seated.speaker, text);
+        let (dialect, speaker) = (tongue.dialect(), &self.seated.speaker);
+        let command = dialect.decode(speaker, &text);
         self.nameless = matches!(command, Command::Release);
-        self.node.router.act(tongue.dialect(), &self.seated.speaker, command, chance::now()).await.map(drop)
+        let next = self.node.router.act(dialect, speaker, command, chance::now()).await?;
+        if let Some(speaker) = next.speaker {
+            self.seated.speaker = speaker;
+        }
+        Ok(())
     }
 
     /// Of these, whom this node believes elsewhere than the directory does.
     fn misplaced(&self, peers: &BTreeSet<PeerId>) -> BTreeSet<PeerId> {
         let members = self.stage.world.directory.members();
         let right = |peer: &PeerId| {
-            let room = self.stage.tongue.home(peer);
+            let room = self.stage.home(peer);
             let known = self.node.router.known_member(&room, peer);
             let there = members.get(&(room, peer.clone())).map(|member| &member.node);
             known.is_none_or(|known| known.as_ref().map(|known| &known.node) == there)
@@ -236,7 +241,7 @@ impl<'a> Socket<'a> {
     /// Takes a message from its sender.
     async fn take(&mut self, message: &Message) -> Result<(), Goodbye> {
         let (stage, speaker, by) = (&self.stage, &self.seated.speaker, &self.node.plane.me);
-        let (from, number) = (speaker.peer.clone(), message.number);
+        let (from, number) = (stage.peers.lock()[self.place].id.clone(), message.number);
         let to = match &message.to {
             Some(to) => BTreeSet::from([to.clone()]),
             None => self.node.router.everyone(&speaker.room),

@@ -10,6 +10,7 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::hosted::begin_anew;
 use super::ledger::{Fault, Ledger, Rule};
 use super::peer::Peer;
 use super::plane::Plane;
@@ -19,7 +20,7 @@ use super::tongue::Tongue;
 use super::world::{LEASE, World};
 use crate::backplane::{Backplane, Refusal};
 use crate::chance;
-use crate::dialect::{self, Terms, camus, peerjs};
+use crate::dialect::{self, Terms, camus, peerjs, share};
 use crate::hub::mailbox::Bounds;
 use crate::hub::room::Member;
 use crate::hub::roster::Pace;
@@ -41,6 +42,8 @@ const TERMS: Terms = Terms {
 /// The same of one whose name is its own in the cluster.
 const NAMES: Terms =
     Terms { ask_after: None, guest_limit: 1, wait_for_name: Duration::from_secs(5), names: 100, ..TERMS };
+/// The same of one who is in a room as long as its socket lives.
+const HOSTED: Terms = Terms { ask_after: None, grace: Duration::MAX, ..TERMS };
 /// A name is free for others after this time, whatever became of the connection that had it.
 const FREE: Duration = Duration::from_secs(LEASE.as_secs() + 2 + 2 * PING.as_secs());
 /// A node that stops keeps what it holds for so long, for others to fetch it.
@@ -86,6 +89,8 @@ pub(super) struct Stage {
     pub(super) crowd: usize,
     pub(super) ledger: Mutex<Ledger>,
     pub(super) peers: Mutex<Vec<Peer>>,
+    /// What the room is called that its host has opened last, where hosts do.
+    pub(super) opened: Mutex<String>,
     /// When Redis has lost everything.
     pub(super) wiped: Mutex<Vec<Duration>>,
     /// By place in [`NODES`]; `None` after a crash, or when it stops.
@@ -97,6 +102,7 @@ pub(super) struct Stage {
 pub(super) fn play(schedule: &Schedule, told: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let Ok(runtime) = runtime else { return Outcome::default() };
+    begin_anew();
     runtime.block_on(async {
         let stage = Stage::new(schedule, told);
         tokio::spawn(stage.world.clone().go_on());
@@ -123,7 +129,7 @@ fn rules() -> Rules {
         create_on_entry: true,
         max_members: 100,
         mailbox: MAILBOX,
-        terms: [(camus::NAME, TERMS), (peerjs::NAME, NAMES)].into(),
+        terms: [(camus::NAME, TERMS), (peerjs::NAME, NAMES), (share::NAME, HOSTED)].into(),
         unsettled: UNSETTLED,
         pressed_for: PRESSED_FOR,
         rosters: ROSTERS,
@@ -141,6 +147,7 @@ impl Stage {
             crowd,
             ledger: Mutex::new(Ledger::new(tongue, schedule.is_peaceful())),
             peers: Mutex::new(peers.collect()),
+            opened: Mutex::default(),
             wiped: Mutex::default(),
             nodes: Mutex::new(vec![None; schedule.nodes]),
             lives: Mutex::default(),
@@ -179,9 +186,10 @@ impl Stage {
     fn last_words(&self) -> Vec<LastWord> {
         let all: Vec<_> = match self.tongue {
             Tongue::Rooms | Tongue::Numbered => vec![None],
-            Tongue::Names => (0..self.crowd).map(Some).collect(),
+            Tongue::Names | Tongue::Hosted => (0..self.crowd).map(Some).collect(),
         };
         let words = (0..self.crowd).flat_map(|from| all.iter().map(move |to| (from, *to)));
+        let words = words.filter(|(from, to)| self.tongue.addressee(*from, *to) == *to);
         let say = |(from, to)| {
             let number = self.says(from, to, Receipt::TellSender)?;
             Some(LastWord { from, to: to.map(|to| self.tongue.name(to, self.crowd)), number })
@@ -210,8 +218,18 @@ impl Stage {
         }
     }
 
+    /// The room in which that peer is, or is to be.
+    pub(super) fn home(&self, peer: &PeerId) -> RoomId {
+        self.tongue.home(peer, &self.opened.lock())
+    }
+
+    /// What the client at this place asks first.
+    pub(super) fn greeting(&self, place: usize) -> String {
+        self.tongue.greeting(&self.tongue.name(place, self.crowd), &self.opened.lock())
+    }
+
     /// The names of all, each once.
-    fn names(&self) -> BTreeSet<PeerId> {
+    pub(super) fn names(&self) -> BTreeSet<PeerId> {
         (0..self.crowd).map(|place| self.tongue.name(place, self.crowd)).collect()
     }
 
@@ -343,7 +361,7 @@ impl Stage {
         let look = Look { stage: self, peers: &peers, living: &living };
         look.at_members(&mut ledger);
         look.at_nodes(&mut ledger);
-        if self.tongue != Tongue::Names {
+        if self.tongue.holds_for_those_away() {
             look.at_rosters(&mut ledger);
         }
         look.at_last_words(last, &mut ledger);
@@ -391,7 +409,7 @@ impl Look<'_> {
         let mut members = self.stage.world.directory.members();
         for id in self.stage.names() {
             let connected = self.peers.iter().filter(|peer| peer.id == id && peer.is_connected());
-            let member = members.remove(&(self.stage.tongue.home(&id), id.clone()));
+            let member = members.remove(&(self.stage.home(&id), id.clone()));
             match (connected.collect::<Vec<_>>().as_slice(), member) {
                 ([], member) => {
                     let all = self.peers.iter().filter(|peer| peer.id == id);
@@ -404,6 +422,10 @@ impl Look<'_> {
                     ledger.fails(Rule::OneSeat, what);
                 }
             }
+        }
+        for ((room, peer), member) in members {
+            let what = format!("{peer} is in {room}, where it has no reason to be: {member:?}");
+            ledger.fails(Rule::NoGhosts, what);
         }
     }
 
@@ -427,14 +449,14 @@ impl Look<'_> {
 
     fn at_one_away(&self, peer: &Peer, member: Option<&Member>, ledger: &mut Ledger) {
         let (id, away) = (&peer.id, peer.away_for(self.stage.world.now()));
-        let is_name = self.stage.tongue == Tongue::Names;
+        let is_held_for = self.stage.tongue.holds_for_those_away();
         match member {
             Some(_) if peer.left => ledger.fails(Rule::NoGhosts, format!("{id} has left and is there")),
-            Some(member) if away > if is_name { FREE } else { 2 * GRACE } => {
+            Some(member) if away > if is_held_for { 2 * GRACE } else { FREE } => {
                 let what = format!("{id} is away for {away:?} and still there: {member:?}");
                 ledger.fails(Rule::NoGhosts, what);
             }
-            None if !is_name && peer.has_come && !peer.said_bye && away < GRACE => {
+            None if is_held_for && peer.has_come && !peer.said_bye && away < GRACE => {
                 let what = format!("{id} is away for {away:?} only, and no member any more");
                 ledger.fails(Rule::NobodyGone, what);
             }
@@ -446,7 +468,7 @@ impl Look<'_> {
     fn at_nodes(&self, ledger: &mut Ledger) {
         let members = self.stage.world.directory.members();
         let names = self.stage.names();
-        let homes: BTreeSet<_> = names.iter().map(|name| self.stage.tongue.home(name)).collect();
+        let homes: BTreeSet<_> = names.iter().map(|name| self.stage.home(name)).collect();
         let mut seated = BTreeSet::new();
         for node in self.living {
             for room in &homes {
@@ -454,7 +476,7 @@ impl Look<'_> {
             }
             let me = &node.plane.me;
             for peer in &names {
-                let room = self.stage.tongue.home(peer);
+                let room = self.stage.home(peer);
                 let known = node.router.known_member(&room, peer);
                 let member = members.get(&(room, peer.clone()));
                 if let Some(known) = known

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::hosted::{Hosted, host};
 use super::schedule::PEERS;
 use crate::dialect::camus::{self, Camus};
 use crate::dialect::peerjs::{self, Peerjs};
-use crate::dialect::{Dialect, home_of};
+use crate::dialect::{Dialect, home_of, share};
 use crate::message::{PeerId, Receipt, RoomId};
 
 /// What is spoken in a schedule.
@@ -20,6 +21,8 @@ pub(super) enum Tongue {
     Numbered,
     /// peerjs: names that are held in the whole cluster, and free when nobody is connected.
     Names,
+    /// share: a host opens a room, others come into it and talk to the host. Who is not connected is in none.
+    Hosted,
 }
 
 /// A message, as its sender's client has it.
@@ -47,8 +50,14 @@ pub(super) enum Told {
         to: PeerId,
         number: Option<u64>,
     },
+    /// What it said did not reach somebody.
+    NotDeliveredToSomebody,
     Accepted(u64),
     Busy,
+    /// It has a room of its own, which is called so.
+    RoomIsOpen(String),
+    /// It may be in none that has a host.
+    HostIsGone,
     AreYouThere,
     HasLeft(PeerId),
     Nothing,
@@ -88,7 +97,17 @@ struct About<'a> {
 impl Tongue {
     /// What is spoken in the schedule of this seed.
     pub(super) fn of(seed: u64) -> Self {
-        [Self::Rooms, Self::Rooms, Self::Numbered, Self::Names][(seed % 4) as usize]
+        match seed % 8 {
+            0 | 1 | 4 => Self::Rooms,
+            2 | 6 => Self::Numbered,
+            3 | 7 => Self::Names,
+            _ => Self::Hosted,
+        }
+    }
+
+    /// Whether those who are not connected are held for.
+    pub(super) fn holds_for_those_away(self) -> bool {
+        matches!(self, Self::Rooms | Self::Numbered)
     }
 
     pub(super) fn dialect(self) -> &'static dyn Dialect {
@@ -96,27 +115,44 @@ impl Tongue {
             Self::Rooms => &Camus,
             Self::Numbered => Camus.subprotocol("switchboard.v1").unwrap(),
             Self::Names => &Peerjs,
+            Self::Hosted => &Hosted,
         }
     }
 
-    /// The room of that peer: one for all, or its own.
-    pub(super) fn home(self, peer: &PeerId) -> RoomId {
+    /// The room of that peer: one for all, its own, or the one that the host has opened last.
+    pub(super) fn home(self, peer: &PeerId, opened: &str) -> RoomId {
         match self {
             Self::Rooms | Self::Numbered => RoomId::of(camus::NAME, "tea"),
             Self::Names => home_of(&RoomId::of(peerjs::NAME, ""), peer),
+            Self::Hosted => RoomId::of(share::NAME, opened),
         }
     }
 
     /// As whom the client at this place comes, of so many. One of three or more wants the name of another one.
     pub(super) fn name(self, place: usize, peers: usize) -> PeerId {
-        let is_rival = self == Self::Names && peers > 2 && place + 1 == peers;
-        PeerId::new(PEERS[if is_rival { 0 } else { place }])
+        match (self, place) {
+            (Self::Names, place) if peers > 2 && place + 1 == peers => PeerId::new(PEERS[0]),
+            (Self::Hosted, 0) => host(),
+            _ => PeerId::new(PEERS[place]),
+        }
+    }
+
+    /// To whom the client at this place can say what it would say to that one, or to everybody.
+    pub(super) fn addressee(self, place: usize, to: Option<usize>) -> Option<usize> {
+        match (self, place) {
+            (Self::Hosted, 0) => to.filter(|to| *to > 0).or(Some(1)),
+            (Self::Hosted, _) => Some(0),
+            _ => to,
+        }
     }
 
     /// The frame in which a client says that.
     pub(super) fn write(self, Message { number, to, receipt }: &Message) -> String {
         let to = to.as_ref().map_or("room", PeerId::as_str);
         match (self, receipt) {
+            (Self::Hosted, _) => {
+                format!(r#"{{"type":"ICE_CANDIDATE","username":"{to}","candidate":{number}}}"#)
+            }
             (Self::Rooms, _) => format!(r#"{{"receiver":"{to}","type":"chat","data":{number}}}"#),
             (Self::Numbered, _) => {
                 format!(r#"{{"receiver":"{to}","type":"chat","data":{number},"id":"{number}"}}"#)
@@ -128,11 +164,13 @@ impl Tongue {
         }
     }
 
-    /// What a client asks first, if it has to.
-    pub(super) fn greeting(self) -> &'static str {
+    /// What a client asks first, if it has to: where the host has `opened` that room last.
+    pub(super) fn greeting(self, peer: &PeerId, opened: &str) -> String {
         match self {
-            Self::Rooms | Self::Numbered => r#"{"receiver":"ground control","type":"get-room-info"}"#,
-            Self::Names => r#"{"type":"HEARTBEAT"}"#,
+            Self::Rooms | Self::Numbered => r#"{"receiver":"ground control","type":"get-room-info"}"#.into(),
+            Self::Names => r#"{"type":"HEARTBEAT"}"#.into(),
+            Self::Hosted if *peer == host() => r#"{"type":"CREATE_ROOM","username":"host"}"#.into(),
+            Self::Hosted => format!(r#"{{"type":"JOIN_ROOM","username":"{peer}","roomid":"{opened}"}}"#),
         }
     }
 
@@ -140,7 +178,7 @@ impl Tongue {
     pub(super) fn sign_of_life(self) -> &'static str {
         match self {
             Self::Rooms | Self::Numbered => r#"{"receiver":"ground control","type":"pong"}"#,
-            Self::Names => r#"{"type":"HEARTBEAT"}"#,
+            Self::Names | Self::Hosted => r#"{"type":"HEARTBEAT"}"#,
         }
     }
 
@@ -149,11 +187,15 @@ impl Tongue {
         match self {
             Self::Rooms | Self::Numbered => r#"{"receiver":"ground control","type":"bye"}"#,
             Self::Names => r#"{"type":"LEAVE"}"#,
+            Self::Hosted => r#"{"type":"LEAVE_ROOM"}"#,
         }
     }
 
     /// What a client understands of a frame.
     pub(super) fn read(self, frame: &[u8]) -> Told {
+        if self == Self::Hosted {
+            return serde_json::from_slice(frame).map_or(Told::Nothing, shared);
+        }
         let Ok(Frame { kind, sender, data, id }) = serde_json::from_slice(frame) else {
             return Told::Nothing;
         };
@@ -174,6 +216,37 @@ impl Tongue {
             (Self::Numbered, "accepted" | "undeliverable") => about(kind, data),
             _ => Told::Nothing,
         }
+    }
+}
+
+/// A frame of share.
+#[derive(Deserialize)]
+struct Shared<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    username: Option<&'a str>,
+    #[serde(default)]
+    roomid: &'a str,
+    #[serde(default)]
+    message: &'a str,
+    candidate: Option<u64>,
+}
+
+fn shared(Shared { kind, username, roomid, message, candidate }: Shared<'_>) -> Told {
+    let whom = username.map_or_else(host, PeerId::new);
+    match (kind, message) {
+        ("ROOM_CREATED", _) => Told::RoomIsOpen(roomid.into()),
+        ("ROOM_JOINED", _) => Told::Open,
+        ("ICE_CANDIDATE", _) => Told::Message { from: whom, number: candidate.unwrap_or_default(), id: None },
+        ("USER_LEFT", _) => Told::NotDelivered { to: whom, number: None },
+        ("ERROR", "User not found") => Told::NotDeliveredToSomebody,
+        ("ERROR", "The host has left" | "You must join a room first") => Told::HostIsGone,
+        ("ERROR", _) => match message.split_once(" did not get your message") {
+            Some((of, _)) => Told::NotDelivered { to: PeerId::new(of), number: None },
+            None => Told::Busy,
+        },
+        ("INVALID_ROOM_ID" | "INVALID_USERNAME", _) => Told::Busy,
+        _ => Told::Nothing,
     }
 }
 
