@@ -195,6 +195,19 @@ pub(crate) async fn a_peer_is_taken_over_by_whoever_names_its_newest_claim<C: Cl
     assert_eq!(a.looks(&r).await.unwrap(), moved, "who has lost a peer changes nothing");
 }
 
+pub(crate) async fn who_is_taken_over_is_listed_if_it_was_or_is_to_be<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let unlisted = Entry { listed: false, ..entry("alice") };
+    let mut claim = claim_of(&a.backplane.join(&room("r"), unlisted).await.unwrap(), "alice");
+    for (listed, is_listed) in [(false, false), (true, true), (false, true)] {
+        let over = Entry { listed, over: Some(claim), ..entry("alice") };
+        let seen = b.backplane.join(&room("r"), over).await.unwrap();
+        claim = claim_of(&seen, "alice");
+        assert_eq!(seen.member(&peer("alice")).unwrap().listed, is_listed);
+    }
+}
+
 pub(crate) async fn a_full_room_takes_back_its_own_and_nobody_else<C: Cluster>() {
     let cluster = C::start().await;
     let a = cluster.node("a").await;
@@ -448,6 +461,7 @@ macro_rules! conforms {
             a_registered_name_is_its_owners_as_long_as_it_is_seen
             each_change_raises_the_version_and_claims_only_grow
             a_peer_is_taken_over_by_whoever_names_its_newest_claim
+            who_is_taken_over_is_listed_if_it_was_or_is_to_be
             a_full_room_takes_back_its_own_and_nobody_else
             a_pass_opens_the_room_that_it_was_made_for
             who_has_left_is_not_taken_back

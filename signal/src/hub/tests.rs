@@ -280,6 +280,20 @@ fn many_changes_are_told_as_one_roster_and_the_last_one_is_told() {
 }
 
 #[test]
+fn who_came_and_went_without_word_of_it_is_known_when_the_room_is_read() {
+    let (mut hub, now) = (hub(), Instant::now());
+    alice_enters(&mut hub, 1, false, now);
+    hub.take_missed(&room());
+    hub.apply(&room(), 2, &peer("bob"), Some(member("there", 2)));
+    assert_eq!(hub.take_missed(&room()), [], "there was word of him");
+    let read = [("alice", member("here", 1)), ("carol", member("there", 4))];
+    hub.replace(&room(), snapshot(4, &read), now);
+    let missed = [(peer("bob"), None), (peer("carol"), Some(node("there")))];
+    assert_eq!(hub.take_missed(&room()), missed);
+    assert_eq!(hub.take_missed(&room()), [], "once");
+}
+
+#[test]
 fn who_asks_is_answered_at_once() {
     let (mut hub, now) = (hub(), Instant::now());
     let alice = alice_enters(&mut hub, 1, false, now);
