@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, Crowd, House, Ledger, Pass, Proxy, Settings, Wire, scenes, until, within};
+use crate::common::{self, Client, Crowd, House, Ledger, Pass, Proxy, Settings, Wire, scenes, until, within};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
