@@ -121,9 +121,10 @@ impl Member {
                 Err(busy) => {
                     assert_eq!(busy.status, 503, "{busy:?}");
                     let after = busy.header("retry-after").parse().expect("a number of seconds");
-                    // As every good program does, so that those who were told the same do not meet again.
-                    sleep(Duration::from_secs(after).mul_f64(rand::random_range(1.0..1.5))).await;
                     turned_away += 1;
+                    // As every good program does: longer each time, and those who were told the same do not meet again.
+                    let patience = (turned_away as f64).sqrt() * rand::random_range(1.0..1.5);
+                    sleep(Duration::from_secs(after).mul_f64(patience)).await;
                 }
             }
         }
