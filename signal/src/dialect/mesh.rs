@@ -234,6 +234,11 @@ pub fn frame<T: Serialize + ?Sized>(kind: &str, payload: &T) -> Frame {
     Frame::new(json(&Outgoing { kind, payload }))
 }
 
+/// The same; fails if the payload, which a client wrote, cannot be read.
+pub fn try_frame<T: Serialize + ?Sized>(kind: &str, payload: &T) -> Result<Frame, serde_json::Error> {
+    serde_json::to_string(&Outgoing { kind, payload }).map(Frame::new)
+}
+
 /// What is said of what is wrong.
 pub fn error(message: &str) -> Frame {
     #[derive(Serialize)]

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{Problem, User, Why};
 use crate::dialect::mesh::{BUSY, Mesh, error, frame, lobby, profile};
 use crate::goodbye::Goodbye;
-use crate::message::{PeerId, Receipt, RoomId, Speaker, To};
+use crate::message::{Frame, PeerId, Receipt, RoomId, Speaker, To};
 use crate::metrics::Failure;
 use crate::router::Router;
 
@@ -39,19 +39,19 @@ impl Lobby {
 
     /// Tells one user.
     pub async fn tell(&self, to: &PeerId, kind: &str, payload: &impl Serialize) -> Result<(), Problem> {
-        self.carry(&To::Peer(to.clone()), kind, &object(kind, payload)?).await;
+        self.carry(&To::Peer(to.clone()), frame(kind, &object(kind, payload)?)).await;
         Ok(())
     }
 
     /// Tells everybody but the caller.
     pub async fn tell_others(&self, kind: &str, payload: &impl Serialize) -> Result<(), Problem> {
-        self.carry(&To::Others, kind, &object(kind, payload)?).await;
+        self.carry(&To::Others, frame(kind, &object(kind, payload)?)).await;
         Ok(())
     }
 
     /// Tells everybody, the caller too.
     pub async fn tell_everyone(&self, kind: &str, payload: &impl Serialize) -> Result<(), Problem> {
-        self.carry(&To::Everyone, kind, &object(kind, payload)?).await;
+        self.carry(&To::Everyone, frame(kind, &object(kind, payload)?)).await;
         Ok(())
     }
 
@@ -77,9 +77,9 @@ impl Lobby {
 
     /// A message to all concerns nobody in particular, so nobody is told whom it did not reach: who does not take it is sent
     /// away.
-    pub(super) async fn carry(&self, to: &To, kind: &str, payload: &RawValue) {
+    pub(super) async fn carry(&self, to: &To, frame: Frame) {
         let receipt = if matches!(to, To::Peer(_)) { Receipt::TellSender } else { Receipt::Drop };
-        let relief = self.router.say(&Mesh, &self.speaker, (to, kind, payload), receipt, self.read);
+        let relief = self.router.say(&self.speaker, (to, frame), receipt, self.read);
         if let Some(relief) = relief {
             relief.await;
         }

@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Handlers, Limits, Lobby, MessageType, Payload, Problem, RegistrationError, Signed, Target, User,
-};
+use super::{Call, FromCall, Handlers, Limits, Lobby, Payload, Problem, RegistrationError, Target, User};
 use crate::access::admission::Admitted;
-use crate::dialect::mesh::{CLIENTS, Clients};
-use crate::message::To;
+use crate::dialect::mesh::{CLIENTS, Clients, Signed, try_frame};
+use crate::message::{Frame, To};
 
 /// Characters of a user's name, at most: it is in every list of all.
 const MAX_NAME: usize = 100;
@@ -48,8 +46,19 @@ async fn join(user: User, lobby: Lobby) -> Result<(), Problem> {
     lobby.tell_others("JOIN", &About { user }).await
 }
 
-async fn relay(Target(to): Target, kind: MessageType, Signed(said): Signed, lobby: Lobby) {
-    lobby.carry(&To::Peer(to), &kind, &said).await;
+/// What the caller says, as its target reads it: encoded in one pass.
+struct Relayed(Frame);
+
+impl FromCall for Relayed {
+    async fn from_call(call: &Call) -> Result<Self, Problem> {
+        let (user, kind, payload) = (call.user(), &**call.message_type(), call.payload());
+        let frame = try_frame(kind, &Signed { user, payload });
+        frame.map(Self).map_err(|error| Problem::new(format!("{kind}: the payload: {error}")))
+    }
+}
+
+async fn relay(Target(to): Target, Relayed(frame): Relayed, lobby: Lobby) {
+    lobby.carry(&To::Peer(to), frame).await;
 }
 
 async fn clients(lobby: Lobby) -> Result<(), Problem> {

@@ -60,14 +60,12 @@ impl Router {
     /// says when more may be read.
     pub fn say(
         &self,
-        dialect: &'static dyn Dialect,
         speaker: &Speaker,
-        message: (&To, &str, &RawValue),
+        (to, frame): (&To, Frame),
         receipt: Receipt,
         read: Instant,
     ) -> Option<Relief> {
-        let (to, kind, payload) = message;
-        self.tell(dialect, speaker, (to, kind, Some(payload)), receipt, None, read)
+        self.pass_on(speaker, to, frame, receipt, None, read)
     }
 
     /// Carries what the server says to one of a room or to all of it, whether or not any of them is on this node.

@@ -22,7 +22,7 @@ use crate::goodbye::Goodbye;
 use crate::hub::mailbox::{Bounds, Left, Letter, Mark, Read, Step};
 use crate::hub::room::{Room, Snapshot};
 use crate::hub::{Place, Put};
-use crate::message::{Event, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
+use crate::message::{Event, Frame, NodeId, PeerId, Receipt, RoomId, Speaker, To, Undelivered};
 
 /// How much longer than messages wait for a name whoever gets it is asked to say so.
 const LOOK_OUT_MORE: Duration = Duration::from_secs(2);
@@ -48,6 +48,19 @@ impl Router {
             _ => self.population(&speaker.room),
         };
         let frame = dialect.encode(&Event::Told { from: &speaker.peer, to, kind, payload, listeners })?;
+        self.pass_on(speaker, to, frame, receipt, name, read)
+    }
+
+    /// Carries what `speaker` says, as those whom it is for read it.
+    pub(super) fn pass_on(
+        &self,
+        speaker: &Speaker,
+        to: &To,
+        frame: Frame,
+        receipt: Receipt,
+        name: Option<Arc<str>>,
+        read: Instant,
+    ) -> Option<Relief> {
         let room = speaker.room.clone();
         let from = (receipt == Receipt::TellSender).then(|| speaker.peer.clone());
         let number = number(&speaker.peer, name.as_deref());
