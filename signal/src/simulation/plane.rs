@@ -4,7 +4,7 @@
 //! there may be lost here.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,8 @@ pub(super) struct Plane {
     left: mpsc::UnboundedSender<NodeId>,
     lines: Mutex<BTreeMap<NodeId, Arc<Line>>>,
     streams: AtomicU64,
+    /// Envelopes for nodes that were taken for dead.
+    given_back: AtomicUsize,
     pulse: Mutex<Pulse>,
     epoch: Mutex<Option<u64>>,
     /// The number of the connection that there is, and of the last that is from a time without a lease.
@@ -118,6 +120,7 @@ impl Plane {
             left,
             lines: Mutex::default(),
             streams: AtomicU64::new(0),
+            given_back: AtomicUsize::new(0),
             pulse: Mutex::new(Pulse::new(TERMS)),
             epoch: Mutex::default(),
             connection: AtomicU64::new(1),
@@ -334,6 +337,7 @@ impl Plane {
 
     async fn leave_cluster(&self) -> Result<(), Refusal> {
         let by = self.world.instant(self.world.now() + FLUSH);
+        let given_back = self.given_back.load(Ordering::Relaxed);
         while self.backlog() > 0 && tokio::time::Instant::now() < by {
             sleep(Duration::from_millis(50)).await;
         }
@@ -348,7 +352,9 @@ impl Plane {
         let me = self.me.clone();
         self.ask(move |facts, _| facts.resign(&me)).await?;
         self.world.tell_of_leaving(&self.me);
-        if is_flushed { Ok(()) } else { Err(Refusal::Unavailable) }
+        // What comes back from a node that is taken for dead meanwhile goes with this one.
+        let is_said = is_flushed && given_back == self.given_back.load(Ordering::Relaxed);
+        if is_said { Ok(()) } else { Err(Refusal::Unavailable) }
     }
 }
 
@@ -626,6 +632,7 @@ impl Plane {
         let left = line.link.lock().close();
         self.world.is_taken_for_dead(to);
         self.world.note(|| format!("{} takes {to} for dead, and has {} envelopes back", self.me, left.len()));
+        self.given_back.fetch_add(left.len(), Ordering::Relaxed);
         line.left.lock().extend(left);
         let _ = self.notices.send(Notice::Gone(to.clone())).await;
     }
