@@ -441,12 +441,23 @@ impl Router {
             }
         }
         self.announce(room, peer, &awaited_by);
+        if let Some(member) = member.as_ref().filter(|_| !is_kept && self.is_orphan(room, peer)) {
+            // It has left meanwhile, and its session is a new one, which nobody would end.
+            self.let_name_go(room, peer, member.claim);
+        }
         self.publish_membership(room, version, peer, member);
         if let Some(held) = elsewhere {
             // It may have nobody else in this room, and holds what came meanwhile.
             self.tell_of(room, peer, &held.node);
         }
         Ok(())
+    }
+
+    /// Whether this node has a session of `peer` without a connection, which is not about to leave.
+    fn is_orphan(&self, room: &RoomId, peer: &PeerId) -> bool {
+        let hub = self.hub.lock();
+        let session = hub.room(room).and_then(|room| room.sessions.get(peer));
+        session.is_some_and(|session| session.seat.is_none() && session.leaving.is_none())
     }
 
     /// Tells a node that may not be in the room any more who has `peer` now.
