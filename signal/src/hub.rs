@@ -67,6 +67,8 @@ pub struct Seated {
     pub mailbox: Arc<Mailbox>,
     /// Whether its peer has been in the room before.
     pub resumed: bool,
+    /// The other node where its peer was until now, if it was on one.
+    pub moved_from: Option<NodeId>,
 }
 
 /// The rooms and peers of this node.
@@ -219,7 +221,12 @@ impl Hub {
         let speaker = Speaker { room: room.clone(), peer: peer.clone(), seat };
         let Some(session) = self.session_mut(room, peer) else {
             // The room was read again meanwhile, and somebody else holds the peer: this connection never had it.
-            return Seated { speaker, mailbox: Arc::new(Mailbox::new(bounds)), resumed: false };
+            return Seated {
+                speaker,
+                mailbox: Arc::new(Mailbox::new(bounds)),
+                resumed: false,
+                moved_from: None,
+            };
         };
         session.seat = Some(seat);
         session.heard(now);
@@ -235,7 +242,7 @@ impl Hub {
             session.mailbox.greet(welcome);
         }
         session.shut_or_open();
-        Seated { speaker, mailbox: session.mailbox.clone(), resumed }
+        Seated { speaker, mailbox: session.mailbox.clone(), resumed, moved_from: None }
     }
 
     /// What waits for the speaker, as long as its connection holds the peer.

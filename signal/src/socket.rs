@@ -146,6 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         metrics: Arc<Metrics>,
     ) -> Self {
         let now = Instant::now();
+        let held_up = router.hears_out(&seated);
         Self {
             stream,
             dialect,
@@ -155,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             metrics,
             allowance: Allowance::new(manners.share, now),
             read_at: None,
-            held_up: None,
+            held_up,
             desk,
             call: None,
             heard: now,

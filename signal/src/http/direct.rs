@@ -92,7 +92,8 @@ impl Site {
         let secure = Self::came_securely(&headers);
         let proof = cookie_named(&headers, PROOF);
         // Who was told of a registration has its name too.
-        let untold = proof.as_deref().filter(|_| cookie_named(&headers, USERNAME).is_none());
+        let is_untold = cookie_named(&headers, USERNAME).is_none();
+        let untold = proof.as_deref().filter(|_| is_untold);
         let owner = self.owner(&peer, untold).unwrap_or_else(new_id);
         let claimant = Claimant { peer, owner: Some(owner) };
         match self.is_registered(&claimant).await {
@@ -104,7 +105,7 @@ impl Site {
             Ok(false) => status(StatusCode::OK, "TAKEN", "somebody has registered this name"),
             Err(why) => {
                 let mut answer = refused(why);
-                if proof.is_none() {
+                if is_untold {
                     // The name may be registered by now, or soon; by this whoever asks again is known.
                     self.set_proof(&mut answer, &claimant, secure);
                 }

@@ -43,7 +43,7 @@ impl Hub {
         let mailbox = Arc::new(Mailbox::new(self.bounds));
         mailbox.give_to(seat);
         self.roamers.insert(seat, Roamer::new(dialect, mailbox.clone()));
-        Seated { speaker: Roamer::nowhere(dialect, seat), mailbox, resumed: false }
+        Seated { speaker: Roamer::nowhere(dialect, seat), mailbox, resumed: false, moved_from: None }
     }
 
     /// The connection at `seat`, if it is one that roams.

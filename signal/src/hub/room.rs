@@ -195,7 +195,9 @@ impl Room {
         if version <= self.version {
             return News::Old;
         }
-        let news = if version == self.version + 1 { News::Applied } else { News::Gap };
+        // The leaving of one who is not known may hide a change that has the same version.
+        let is_known = member.is_some() || self.members.contains_key(peer);
+        let news = if version == self.version + 1 && is_known { News::Applied } else { News::Gap };
         (self.listed, self.roster) = (OnceLock::new(), None);
         // What a gap hides is read again; until then the newest word is the best one.
         match member {

@@ -73,7 +73,8 @@ impl Router {
             spent: Duration::ZERO,
         };
         let held = held.into_iter().map(delivery).collect();
-        self.ways.lock().inherit(from, address, held, chance::now());
+        let refused = self.ways.lock().inherit(from, address, held, chance::now());
+        self.refuse(refused);
         self.stir();
     }
 

@@ -87,7 +87,7 @@ impl Router {
             match self.backplane.join(&wish.room, entry).await {
                 Ok(snapshot) => {
                     let held_by = held.map(|held| held.node);
-                    return Ok(self.seat(dialect, wish, peer, snapshot, held_by).await);
+                    return Ok(self.seat(dialect, wish, peer, snapshot, held_by));
                 }
                 Err(Refusal::Superseded) => {}
                 Err(refusal) => return Err(refusal),
@@ -174,7 +174,7 @@ impl Router {
     }
 
     /// Seats a connection as `peer`, who has joined the room in the directory, and was on the node `held_by` before.
-    pub(super) async fn seat(
+    pub(super) fn seat(
         self: &Arc<Self>,
         dialect: &'static dyn Dialect,
         wish: &Wish,
@@ -189,17 +189,14 @@ impl Router {
             None => {}
         }
         let moved_from = held_by.filter(|node| node != me);
-        let (moved, from) = (moved_from.is_some(), moved_from.clone());
+        let moved = moved_from.is_some();
         let seat =
             |hub: &mut Hub, snapshot| hub.seat(dialect, &wish.room, &peer, snapshot, moved, chance::now());
-        let came = self.come(dialect, (&wish.room, &peer), snapshot, moved_from, seat);
+        let came = self.come(dialect, (&wish.room, &peer), snapshot, moved_from.clone(), seat);
         if came.is_new_here {
             self.read_again(wish.room.clone());
         }
-        if let Some(from) = from {
-            self.is_heard_out(&from, &wish.room).await;
-        }
-        came.seated
+        Seated { moved_from, ..came.seated }
     }
 
     /// A peer has joined a room in the directory: it is seated here by `seat`, and the others are told.

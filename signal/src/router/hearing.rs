@@ -1,6 +1,7 @@
 //! Whether what was said here has been taken in on other nodes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -8,7 +9,9 @@ use tokio::time::{sleep, timeout};
 use super::Router;
 use super::entrance::Ask;
 use crate::backplane::Envelope;
+use crate::backplane::pressure::Relief;
 use crate::breakage::{Breakage, is_broken};
+use crate::hub::Seated;
 use crate::message::{NodeId, RoomId};
 
 /// So long a peer that comes here waits for what it has said elsewhere. A node that lives says within milliseconds that all
@@ -18,8 +21,8 @@ const OLDER_WORDS: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Router {
-    /// Waits until these nodes have taken in what this one has told them so far, but not for longer than `within`; whether
-    /// all have.
+    /// Waits until these nodes, as far as they can be asked, have taken in what this one has told them so far, but not for
+    /// longer than `within`; whether all of those have.
     pub(super) async fn have_heard(&self, nodes: &BTreeSet<NodeId>, within: Duration) -> bool {
         if nodes.is_empty() {
             return true;
@@ -35,9 +38,16 @@ impl Router {
         timeout(within, all).await.is_ok()
     }
 
-    /// A peer of `room` has come here from `node`: waits until all that it has said there is heard before what it says here,
-    /// but not for a node that does not say so.
-    pub(super) async fn is_heard_out(&self, node: &NodeId, room: &RoomId) {
+    /// When what a peer says here may be read: if it has come from another node, all that it has said there is to be heard
+    /// before that.
+    pub fn hears_out(self: &Arc<Self>, seated: &Seated) -> Option<Relief> {
+        let (from, room) = (seated.moved_from.clone()?, seated.speaker.room.clone());
+        let router = self.clone();
+        Some(Box::pin(async move { router.is_heard_out(&from, &room).await }))
+    }
+
+    /// Waits until `node` says that all is heard that was said there to those in `room`, but not for one that does not say so.
+    async fn is_heard_out(&self, node: &NodeId, room: &RoomId) {
         let (ask, mut answers) = Ask::open(self, 1);
         let question = Envelope::HaveTheyHeard { ask: ask.number, room: room.clone() };
         if !is_broken(Breakage::NotHeardOut) && self.backplane.carry(node, question).is_ok() {

@@ -77,7 +77,7 @@ impl Router {
             match self.backplane.join(&wish.room, entry(&wish, held.as_ref().map(|held| held.claim))).await {
                 Ok(snapshot) => {
                     let held_by = held.map(|held| held.node);
-                    return Ok(self.seat(dialect, &wish, peer, snapshot, held_by).await);
+                    return Ok(self.seat(dialect, &wish, peer, snapshot, held_by));
                 }
                 Err(Refusal::Superseded) => {}
                 Err(refusal) => return Err(refusal),
@@ -94,8 +94,11 @@ impl Router {
             }
             Takeover::WhenSilent => {
                 // One question at a time: who asks again and again waits for nothing.
+                if held.away {
+                    return true;
+                }
                 let Some(_turn) = Turn::of(&self.challenged, &wish.room) else { return false };
-                held.away || !self.answers(&wish.room, &wish.candidates[0], &held.node).await
+                !self.answers(&wish.room, &wish.candidates[0], &held.node).await
             }
         }
     }

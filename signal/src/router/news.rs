@@ -101,7 +101,7 @@ impl Router {
                 let taken = self.hub.lock().handed_over(&room, &peer, held, last);
                 match taken {
                     Ok(too_much) => self.never_arrived(&room, &peer, too_much),
-                    Err(held) if last => self.put_elsewhere(&room, &peer, held),
+                    Err(held) if last => self.wait_again(&room, &peer, held),
                     Err(held) => self.inherit(from_node, &(room, peer), held),
                 }
             }

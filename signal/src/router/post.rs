@@ -338,7 +338,7 @@ impl Router {
                 self.refuse(vec![(Delivery { room, to, letter, spent }, Undelivered::Full)]);
             }
             Put::On(_, letter) | Put::Nowhere(letter) => {
-                ways.wait_again(vec![Delivery { room, to, letter, spent }], chance::now());
+                ways.wait_at_home(Delivery { room, to, letter, spent }, number, chance::now());
                 drop(ways);
                 self.stir();
             }
@@ -355,7 +355,7 @@ impl Router {
         if let (Some(_), Some(mark)) = (&letter.name, &letter.mark) {
             let numbers = (mark.number..).take(to.len());
             let steps = numbers.map(|number| Step { number, hops: mark.hops }).collect();
-            let _ = self.backplane.carry(from, Envelope::Holds { steps });
+            self.tell_node(from.clone(), Envelope::Holds { steps });
         }
         for (to, number) in to.into_iter().zip(letter.mark.as_ref().map_or(0, |mark| mark.number)..) {
             let mark = letter.mark.as_ref().map(|mark| Mark { number, ..mark.clone() });
@@ -381,9 +381,7 @@ impl Router {
             // It goes from there, with all that was given up here before it, when this node is gone.
             Some(mark) if mark.node == *from && self.has_given_up.load(Ordering::Relaxed) => return None,
             Some(mark) if mark.node != *from || letter.name.is_some() => {
-                let holds = Envelope::Holds { steps: vec![mark.step()] };
-                // A node that is gone keeps nothing.
-                let _ = self.backplane.carry(&mark.node, holds);
+                self.tell_node(mark.node.clone(), Envelope::Holds { steps: vec![mark.step()] });
             }
             Some(mark) if is_broken(Breakage::SettledTooEarly) => self.receipts.add([mark.clone()]),
             _ => {}
@@ -411,6 +409,15 @@ impl Router {
         for letter in letters {
             self.wait(Delivery { room: room.clone(), to: peer.clone(), letter, spent: Duration::ZERO });
         }
+    }
+
+    /// Letters for a peer that was here, and is not any more: older than all that waits for it.
+    pub(super) fn wait_again(&self, room: &RoomId, peer: &PeerId, letters: Vec<Letter>) {
+        let delivery =
+            |letter| Delivery { room: room.clone(), to: peer.clone(), letter, spent: Duration::ZERO };
+        let letters = letters.into_iter().map(delivery).collect();
+        self.ways.lock().wait_again(letters, chance::now());
+        self.stir();
     }
 
     /// A peer is on `node` by now.
@@ -477,7 +484,7 @@ impl Router {
     }
 
     /// Tells the senders of what does not arrive. The copies are settled after they were told, not before.
-    fn refuse(&self, refused: Refused) {
+    pub(super) fn refuse(&self, refused: Refused) {
         for (Delivery { room, to, letter, .. }, why) in refused {
             match &letter.from {
                 Some(from) => self.undelivered(&room, from, &to, why, &letter),

@@ -102,6 +102,8 @@ struct Way {
 struct Waiting {
     delivery: Delivery,
     since: Instant,
+    /// The number of its copy, if it has come back to where it was sent from.
+    was: Option<u64>,
 }
 
 /// A copy of a letter.
@@ -201,7 +203,7 @@ impl Ways {
 
     /// Whether the next that waits for that peer is word of something, and its loss would be told to nobody.
     pub(super) fn next_is_word(&self, address: &Address) -> bool {
-        self.next_waiting(address).is_some_and(|next| next.letter.from.is_none())
+        self.next_waiting(address).is_some_and(|next| next.letter.number == 0)
     }
 
     /// Sends a letter to `node`, where its peer is believed to be; without one to where older ones went. It may have to
@@ -334,7 +336,7 @@ impl Ways {
         if way.waiting.is_empty() {
             way.since = now;
         }
-        way.waiting.push_back(Waiting { delivery, since: now });
+        way.waiting.push_back(Waiting { delivery, since: now, was: None });
         self.look_for(address, look_at);
         Ok(())
     }
@@ -437,14 +439,28 @@ impl Ways {
     }
 
     /// `node` has stopped, and has left `held` for a peer, oldest first. What was sent there for that peer is newer, and waits
-    /// again behind it.
-    pub(super) fn inherit(&mut self, node: &NodeId, address: &Address, held: Vec<Delivery>, now: Instant) {
+    /// again behind it. Gives back what is too much.
+    pub(super) fn inherit(
+        &mut self,
+        node: &NodeId,
+        address: &Address,
+        mut held: Vec<Delivery>,
+        now: Instant,
+    ) -> Refused {
+        let mut bytes = 0;
+        let fits = held.iter().enumerate().take_while(|(letters, delivery)| {
+            bytes += size(&delivery.letter);
+            self.have_room_for(letters + 1, bytes)
+        });
+        let fitting = fits.count();
+        let too_much = held.split_off(fitting);
         let way = self.way(&address.0, &address.1);
         let sent = way.and_then(|way| way.sent.iter().find(|(sent, _)| sent == node));
         let numbers: Vec<u64> = sent.into_iter().flat_map(|(_, numbers)| numbers.iter().copied()).collect();
         let newer = numbers.into_iter().filter_map(|number| self.forget(number, now));
         let all = held.into_iter().chain(newer.collect::<Vec<_>>()).collect();
         self.wait_again(all, now);
+        too_much.into_iter().map(|delivery| (delivery, Undelivered::Full)).collect()
     }
 
     /// What came back and is no letter, by the node that it was for.
@@ -461,9 +477,24 @@ impl Ways {
             if way.waiting.is_empty() {
                 way.since = now;
             }
-            way.waiting.push_front(Waiting { delivery, since: now });
+            way.waiting.push_front(Waiting { delivery, since: now, was: None });
             self.look_for(address, now);
         }
+    }
+
+    /// A letter has come back to where it was sent from, of which this was the number: it waits ahead of all that does, but for
+    /// older ones that came back before.
+    pub(super) fn wait_at_home(&mut self, delivery: Delivery, number: u64, now: Instant) {
+        self.count(&delivery.letter);
+        let address = (delivery.room.clone(), delivery.to.clone());
+        let way = self.way_to(&address, now);
+        if way.waiting.is_empty() {
+            way.since = now;
+        }
+        let older =
+            way.waiting.iter().take_while(|waiting| waiting.was.is_some_and(|was| was < number)).count();
+        way.waiting.insert(older, Waiting { delivery, since: now, was: Some(number) });
+        self.look_for(address, now);
     }
 
     /// Somebody may be there for whom something waits.
@@ -533,7 +564,10 @@ impl Ways {
                     }
                     continue;
                 }
-                Found::Nowhere if patience.is_zero() => Some(Some(Undelivered::Absent)),
+                // Of what is of no use to one who is not there, nobody is told.
+                Found::Nowhere if patience.is_zero() || is_of_the_moment(&delivery.letter) => {
+                    Some(Some(Undelivered::Absent))
+                }
                 Found::Nowhere if for_long(patience) => Some(Some(Undelivered::Expired)),
                 Found::Nowhere => break,
                 Found::Here | Found::On(_) | Found::Unknown => None,
@@ -798,6 +832,11 @@ fn is_safe(delivery: &mut Delivery) -> Option<Named> {
         return None;
     }
     Some((delivery.room.clone(), letter.from.clone()?, letter.name.clone()?))
+}
+
+/// Whether its sender said that it is for nobody who is not there; what the server itself says is not.
+fn is_of_the_moment(letter: &Letter) -> bool {
+    letter.from.is_none() && letter.number != 0
 }
 
 /// What a letter weighs: its frame, and what is kept of it beside.

@@ -1,7 +1,7 @@
 //! A node's end of a connection: as `socket` has it.
 
 use std::collections::BTreeSet;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::time::{sleep_until, timeout_at};
 use super::ledger::Said;
 use super::stage::{Node, Stage};
 use super::tongue::{Message, Tongue};
+use crate::backplane::pressure::Relief;
 use crate::chance;
 use crate::goodbye::Goodbye;
 use crate::hub::Seated;
@@ -56,6 +57,8 @@ pub(super) struct Socket<'a> {
     ask_at: Option<Duration>,
     heard: Duration,
     pinged: Option<Duration>,
+    /// Nothing is read before that.
+    held_up: Option<Relief>,
     /// It has given up its name, and nothing that it says is heard.
     nameless: bool,
 }
@@ -69,6 +72,7 @@ impl<'a> Socket<'a> {
         words: mpsc::UnboundedReceiver<Word>,
     ) -> Self {
         let now = stage.world.now();
+        let held_up = node.router.hears_out(&seated);
         Self {
             stage,
             place,
@@ -83,6 +87,7 @@ impl<'a> Socket<'a> {
             ask_at: None,
             heard: now,
             pinged: None,
+            held_up,
             nameless: false,
         }
     }
@@ -106,6 +111,7 @@ impl<'a> Socket<'a> {
         plane.awake().await;
         let alarm = self.pinged.unwrap_or(self.heard) + PING;
         let alarm = self.stage.world.instant(self.ask_at.map_or(alarm, |at| at.min(alarm)));
+        let is_held_up = self.held_up.is_some();
         let (seated, batch) = (&self.seated, &mut self.batch);
         tokio::select! {
             biased;
@@ -115,7 +121,11 @@ impl<'a> Socket<'a> {
                 self.write(count);
                 Ok(())
             }
-            word = self.words.recv() => {
+            () = relief(&mut self.held_up) => {
+                self.held_up = None;
+                Ok(())
+            }
+            word = self.words.recv(), if !is_held_up => {
                 plane.awake().await;
                 self.read(word.unwrap_or(Word::Close)).await
             }
@@ -269,5 +279,12 @@ impl<'a> Socket<'a> {
             stage.ledger.lock().was_refused(&from, number);
         }
         acted.map(drop)
+    }
+}
+
+async fn relief(held_up: &mut Option<Relief>) {
+    match held_up {
+        Some(relief) => relief.await,
+        None => pending().await,
     }
 }

@@ -162,8 +162,7 @@ impl Inside {
         let says = keys::about(env!("CARGO_PKG_VERSION"), self.address.as_deref());
         register.hset(keys::NODES, self.me.as_str(), says).ignore();
         let (epoch,): (String,) = self.ask_all(self.deadline(), register.get(keys::EPOCH)).await?;
-        *self.epoch.lock() = Some(epoch.clone());
-        registration.epoch = Some(epoch);
+        registration.epoch = Some(epoch.clone());
         if !registration.forgotten {
             info!(node = %self.me, "in the cluster");
         } else if self.notices.try_send(Notice::Forgotten).is_ok() {
@@ -171,7 +170,11 @@ impl Inside {
             registration.forgotten = false;
             // What the others know of each other is as new as what they know of this node.
             self.pulse.lock().stop();
+        } else {
+            // Nothing that the directory says is believed before the node knows that it was lost.
+            return Ok(());
         }
+        *self.epoch.lock() = Some(epoch);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ const PORT: u16 = 26_379;
 const SCHEME: &str = "+sentinel://";
 
 /// Sentinels, and what they are asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sentinels {
     /// `redis`, or `rediss`: the Sentinels, and the Redis that they watch, have TLS.
     scheme: &'static str,
@@ -31,7 +31,7 @@ pub struct Sentinels {
     asks_as: Login,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Login {
     username: Option<String>,
     password: Option<String>,
@@ -181,7 +181,7 @@ mod tests {
             ("a/main?sentinel_username=me", "no `sentinel_password`"),
         ] {
             for scheme in ["redis", "rediss"] {
-                let said = Sentinels::parse(&format!("{scheme}{SCHEME}{wrong}")).unwrap().unwrap_err();
+                let said = Sentinels::parse(&format!("{scheme}{SCHEME}{wrong}")).unwrap().err().unwrap();
                 assert!(said.contains(why), "{wrong}: {said}");
             }
         }

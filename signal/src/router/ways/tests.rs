@@ -230,11 +230,18 @@ fn what_comes_back_goes_before_what_waits_for_it() {
     scene.ways.wait(for_bob("three"), scene.now, scene.now).unwrap();
     assert!(scene.ways.has_older(&room(), &peer("bob"), 2), "the first is still on b");
     assert!(scene.ways.take_home(2, scene.now).is_some());
-    scene.ways.wait_again(vec![for_bob("two")], scene.now);
+    scene.ways.wait_at_home(for_bob("two"), 2, scene.now);
     assert!(!scene.ways.has_older(&room(), &peer("bob"), 1));
     assert!(scene.ways.take_home(1, scene.now).is_some());
     assert!(scene.ways.take_home(1, scene.now).is_none(), "once");
-    scene.ways.wait_again(vec![for_bob("one")], scene.now);
+    scene.ways.wait_at_home(for_bob("one"), 1, scene.now);
+    assert_eq!(scene.finds(Found::Here), (["one", "two", "three"].map(String::from).into(), vec![]));
+    scene.is_over();
+
+    // He has gone on when they come, the older one first.
+    scene.ways.wait(for_bob("three"), scene.now, scene.now).unwrap();
+    scene.ways.wait_at_home(for_bob("one"), 3, scene.now);
+    scene.ways.wait_at_home(for_bob("two"), 4, scene.now);
     assert_eq!(scene.finds(Found::Here), (["one", "two", "three"].map(String::from).into(), vec![]));
     scene.is_over();
 }
@@ -384,7 +391,8 @@ fn what_a_stopped_node_has_left_comes_before_what_was_sent_there() {
     scene.says("four", "b");
     scene.ways.wait(for_bob("five"), scene.now, scene.now).unwrap();
     scene.wire.carried();
-    scene.ways.inherit(&node("b"), &bob(), vec![for_bob("one"), for_bob("two")], scene.now);
+    let left = vec![for_bob("one"), for_bob("two")];
+    assert_eq!(scene.ways.inherit(&node("b"), &bob(), left, scene.now), []);
     scene.ways.lost(&node("b"), Vec::new(), scene.now);
     let heard = ["one", "two", "three", "four", "five"].map(String::from);
     assert_eq!(scene.finds(Found::Here), (heard.into(), vec![]));
