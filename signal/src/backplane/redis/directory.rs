@@ -75,8 +75,10 @@ impl Inside {
     /// there: whom it does not name may be there all the same. That is asked last, so that no loss comes in between.
     async fn read(&self, look: &ScriptInvocation<'_>) -> Result<Vec<Value>, Refusal> {
         let (by, registered_in) = (self.deadline(), self.epoch.lock().clone());
-        let reply = self.run(by, look).await?;
-        let epoch: Option<String> = self.ask(by, redis::cmd("GET").arg(keys::EPOCH)).await?;
+        let mut epoch = redis::cmd("GET");
+        let epoch = self.ask::<Option<String>>(by, epoch.arg(keys::EPOCH));
+        // One after the other on one connection, and there and back once.
+        let (reply, epoch) = futures_util::future::try_join(self.run(by, look), epoch).await?;
         if epoch == registered_in { Ok(reply) } else { Err(Refusal::Unavailable) }
     }
 
