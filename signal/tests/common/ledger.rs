@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Client, until_at_last};
 
 /// After a fault, all that was said is heard or told in this time.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_secs(30);
 /// Between two rounds of talking.
 const BREATH: Duration = Duration::from_millis(20);
 
