@@ -37,10 +37,6 @@ pub(super) struct Peer {
     lost: Vec<Connection>,
     /// The number of its newest attempt to connect.
     attempt: u64,
-    /// Attempts that have not come to anything yet.
-    knocking: usize,
-    /// When its newest attempt began.
-    knocked: Duration,
     /// When an attempt that it had given up was last let in.
     let_in_late: Option<Duration>,
     /// Whether it wants to be connected.
@@ -85,8 +81,6 @@ impl Peer {
             connections: Vec::new(),
             lost: Vec::new(),
             attempt: 0,
-            knocking: 0,
-            knocked: Duration::ZERO,
             let_in_late: None,
             wants: false,
             has_come: false,
@@ -261,21 +255,14 @@ impl Stage {
     async fn connect(self: Arc<Self>, place: usize, node: usize, attempt: u64) {
         let Some(node) = self.node(node) else { return self.tries_again(place) };
         let (id, proof) = {
-            let mut peers = self.peers.lock();
-            let peer = &mut peers[place];
-            peer.knocking += 1;
-            if peer.attempt == attempt {
-                peer.knocked = self.world.now();
-            }
-            (peer.id.clone(), peer.proof.clone())
+            let peers = self.peers.lock();
+            (peers[place].id.clone(), peers[place].proof.clone())
         };
         let entered = timeout(CONNECT, async {
             node.plane.awake().await;
             self.knocks(&node, &id, proof).await
         });
-        let entered = entered.await;
-        self.peers.lock()[place].knocking -= 1;
-        match entered {
+        match entered.await {
             Ok(Ok(seated)) => self.clone().serve(place, attempt, &node, seated).await,
             Ok(Err(Refusal::Gone)) => self.is_refused_for_good(place),
             // Somebody else has its name; it does not wait for that to change.
@@ -288,16 +275,12 @@ impl Stage {
         }
     }
 
-    /// A name is taken as long as a node has a connection that has it, or is about to have one.
+    /// A name is taken as long as a node has a connection that has it.
     fn does_not_get(&self, place: usize, name: &PeerId) {
         self.world.note(|| format!("{} does not get the name {name}: it is taken", PEERS[place]));
-        let is_wanted = {
-            let mut peers = self.peers.lock();
-            peers[place].wants = false;
-            peers.iter().any(|peer| peer.wants && peer.id == *name)
-        };
+        self.peers.lock()[place].wants = false;
         let mut ledger = self.ledger.lock();
-        if ledger.peaceful && !is_wanted && !ledger.is_connected(name) {
+        if ledger.peaceful && !ledger.is_connected(name) {
             ledger.fails(Rule::NoGhosts, format!("{name} has no connection, and the name is taken"));
         }
     }
@@ -305,16 +288,14 @@ impl Stage {
     /// Asks a node for a seat.
     pub(super) async fn knocks(&self, node: &Node, id: &PeerId, proof: Profile) -> Result<Seated, Refusal> {
         let dialect = self.tongue.dialect();
-        let seated = match self.tongue {
+        match self.tongue {
             Tongue::Names => node.router.claim(dialect, id.clone(), proof).await,
             Tongue::Rooms | Tongue::Numbered => {
                 let (room, candidates) = (self.home(id), vec![id.clone()]);
                 node.router.enter(dialect, &Wish { room, made: 0, candidates, profile: None }).await
             }
             Tongue::Hosted => Ok(node.router.open(dialect)),
-        };
-        node.plane.awake().await;
-        seated
+        }
     }
 
     fn is_refused_for_good(&self, place: usize) {
@@ -401,8 +382,7 @@ impl Stage {
                 }
                 // Who leaves, and whose node has no answer to that, is no member either.
                 Goodbye::Replaced if peer.attempt == number && !peer.said_bye => {
-                    let is_being_let_in = (peer.knocking > 0).then(|| self.world.now());
-                    self.is_replaced(place, peer.knocked, is_being_let_in.or(peer.let_in_late));
+                    self.is_replaced(place, number, peer.let_in_late);
                 }
                 _ => {}
             }
@@ -414,9 +394,10 @@ impl Stage {
     }
 
     /// A client that has not come again is replaced, which happens to those only whose node was taken for dead, of whom
-    /// Redis knew nothing any more, or of whom an attempt before is let in when they have given it up.
-    fn is_replaced(&self, place: usize, knocked: Duration, let_in_late: Option<Duration>) {
+    /// Redis knew nothing any more, or of whom an attempt before was let in when they had given it up.
+    fn is_replaced(&self, place: usize, number: u64, let_in_late: Option<Duration>) {
         let mut ledger = self.ledger.lock();
+        let began = ledger.began((place, number));
         if !self
             .world
             .misjudged
@@ -424,7 +405,7 @@ impl Stage {
             .iter()
             .chain(&*self.wiped.lock())
             .chain(&let_in_late)
-            .any(|at| *at >= knocked)
+            .any(|at| *at >= began)
         {
             let what =
                 format!("{} was connected to a living node, and somebody else got the place", PEERS[place]);
