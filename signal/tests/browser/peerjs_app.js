@@ -91,7 +91,8 @@ function begin({ id, host, port }) {
   };
   const rings = (call) => {
     calls.push(call);
-    call.on('stream', () => events.push(`stream ${call.peer}`));
+    // The client says so for each of the stream's tracks.
+    call.once('stream', () => events.push(`stream ${call.peer}`));
     call.on('close', () => events.push(`hung up ${call.peer}`));
   };
   peer.on('open', () => events.push('open'));
