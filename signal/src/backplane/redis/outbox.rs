@@ -1,13 +1,14 @@
 //! What goes to other nodes: one link and one task for each, so that none waits for another.
 
 use std::collections::HashMap;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
 use tracing::info;
 
 use super::counters::add;
@@ -75,10 +76,17 @@ impl Line {
         self.stirred.notify_one();
     }
 
-    /// Waits until there may be something to say, or it is time to look whether the other node lives.
-    async fn stirs(&self, look_at: Instant) {
-        let wake_at = self.link.lock().wake_at().map_or(look_at, |at| at.min(look_at));
-        let _ = timeout_at(wake_at.into(), self.stirred.notified()).await;
+    /// Waits until there may be something to say, or it is time to look whether the other node lives. The alarm may ring
+    /// for something that has been said meanwhile: setting it anew for each frame would wake the runtime each time.
+    async fn stirs(&self, mut alarm: Pin<&mut Sleep>, look_at: Instant) {
+        let wake_at = self.link.lock().wake_at().map_or(look_at, |at| at.min(look_at)).into();
+        if alarm.is_elapsed() || wake_at < alarm.deadline() {
+            alarm.as_mut().reset(wake_at);
+        }
+        tokio::select! {
+            () = self.stirred.notified() => {}
+            () = alarm => {}
+        }
     }
 }
 
@@ -198,6 +206,7 @@ impl Inside {
         let mut backoff = Backoff::new(REPEAT);
         let mut repeated = line.link.lock().repeated_frames();
         let mut look_at = Instant::now() + self.pace.heartbeat;
+        let mut alarm = pin!(sleep_until(look_at.into()));
         loop {
             if line.doubted.swap(false, Ordering::Relaxed) || look_at <= Instant::now() {
                 look_at = Instant::now() + self.pace.heartbeat;
@@ -211,7 +220,7 @@ impl Inside {
                 if line.backlog() == 0 {
                     self.carried.notify_waiters();
                 }
-                line.stirs(look_at).await;
+                line.stirs(alarm.as_mut(), look_at).await;
                 continue;
             };
             let answer = self.publish(to, &frame).await;
