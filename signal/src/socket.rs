@@ -35,7 +35,7 @@ pub struct Manners {
     pub ping_interval: Duration,
     /// It has this long to answer.
     pub ping_timeout: Duration,
-    /// So long after something was written, it is asked by a ping whether that has arrived.
+    /// So long after something was written, or a little sooner, it is asked by a ping whether that has arrived.
     pub receipt_after: Duration,
     /// What is written has to be taken in this time.
     pub write_timeout: Duration,
@@ -242,7 +242,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Writes what was taken out of the mailbox, `count` letters so far: many frames, one flush.
     async fn write(&mut self, count: u64) -> Result<(), Goodbye> {
-        let ask = self.receipt.asked.is_none() && self.is_due_at_once(count);
+        let ask = self.receipt.asked.is_none()
+            && (self.is_due_at_once(count) || self.is_nearly_due(Instant::now()));
         let here = self.who_is_told_of();
         let (stream, batch, peer) = (&mut self.stream, &self.batch, &self.seated.speaker.peer);
         let dialect = self.dialect;
@@ -311,11 +312,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         written >= self.receipt.confirmed + few
     }
 
+    /// Whether a receipt is asked for soon anyway: with what is written now that takes no timer and no write of its own.
+    fn is_nearly_due(&self, now: Instant) -> bool {
+        self.receipt.ask_at.is_some_and(|at| at <= now + self.manners.receipt_after / 4)
+    }
+
     fn ask_for_receipt_in_time(&mut self, now: Instant) {
         let Receipt { written, asked, confirmed, ask_at } = self.receipt;
         if written > confirmed && asked.is_none() && ask_at.is_none() {
             let at_once = self.is_due_at_once(written);
-            self.receipt.ask_at = Some(if at_once { now } else { now + self.manners.receipt_after });
+            // Those to whom something was written in the same moment are not to answer in the same moment.
+            let after = self.manners.receipt_after.mul_f64(rand::random_range(0.9..1.0));
+            self.receipt.ask_at = Some(if at_once { now } else { now + after });
             self.set_alarm();
         }
     }

@@ -12,8 +12,8 @@ use crate::message::NodeId;
 /// Of so many nodes that cannot be reached it is remembered what they are owed, as each may only have been cut off, for
 /// however long. Of more, those are forgotten that have been owed anything for longest.
 const UNREACHABLE: usize = 256;
-/// Receipts are gathered for so long.
-pub(super) const GATHER: Duration = Duration::from_millis(50);
+/// Receipts are gathered for so long: few enough come together that what is behind them does not wait.
+pub(super) const GATHER: Duration = Duration::from_millis(10);
 
 /// Receipts that have still to be given.
 #[derive(Debug, Default)]
