@@ -223,7 +223,7 @@ impl Link {
     /// not acknowledged.
     pub fn was_deaf(&mut self, now: Instant) {
         if self.out.next > self.out.first {
-            self.out.go_back_at = Some(now);
+            self.out.go_back(now);
             self.out.patience = GO_BACK.0;
         }
         if self.incoming.stream > 0 {

@@ -63,7 +63,7 @@ struct Remembered {
 }
 
 /// A directory that did not answer is asked again after this time.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Router {
     fn notice(self: &Arc<Self>, notice: Notice) {

@@ -176,14 +176,18 @@ impl Plane {
         let _ = self.left.send(node);
     }
 
-    /// What was published while there was no connection was not heard.
-    pub(super) fn is_connected_again(&self) {
-        self.connection.fetch_add(1, Ordering::Relaxed);
+    fn hears_again(&self) {
         let lines: Vec<_> = self.lines.lock().values().cloned().collect();
         for line in lines {
             line.link.lock().was_deaf(chance::now());
             line.stirred.notify_one();
         }
+    }
+
+    /// What was published while there was no connection was not heard.
+    pub(super) fn is_connected_again(&self) {
+        self.connection.fetch_add(1, Ordering::Relaxed);
+        self.hears_again();
         if let Some(this) = self.this.upgrade() {
             tokio::spawn(async move {
                 this.awake().await;
@@ -383,10 +387,15 @@ impl Plane {
         let lasts = |since: Instant| chance::since(since) < LEASE;
         let under_a_lease =
             matches!(registration.regained, Some((old, since)) if old < connection && lasts(since));
-        if pulse.is_believed(chance::now()) || under_a_lease || !registration.lived {
+        let is_believed = pulse.is_believed(chance::now());
+        if is_believed || under_a_lease || !registration.lived {
             registration.lived = true;
             registration.regained = None;
             pulse.renewed(began, end);
+            drop(pulse);
+            if !is_believed {
+                self.hears_again();
+            }
         } else {
             registration.regained = Some((connection, began));
             self.stale.store(connection, Ordering::Relaxed);

@@ -50,6 +50,18 @@ fn answers(to: &mut Link, from: &mut Link, now: Instant) -> bool {
 }
 
 #[test]
+fn one_who_was_deaf_goes_back_at_once_and_is_as_patient_as_at_first() {
+    let (mut a, now) = (link(), Instant::now());
+    a.push(&numbered(1)).unwrap();
+    published(&mut a, now);
+    for _ in 0..3 {
+        a.was_deaf(now);
+        published(&mut a, now);
+        assert_eq!(a.wake_at(), Some(now + GO_BACK.0));
+    }
+}
+
+#[test]
 fn a_frame_in_flight_is_the_only_one_and_one_that_nobody_heard_goes_again() {
     let (mut a, mut b, now) = (link(), other_end(), Instant::now());
     assert_eq!(a.next_frame(now), None);

@@ -71,10 +71,15 @@ impl Inside {
         let lasts = |since: Instant| since.elapsed() < self.pace.lease;
         let under_a_lease =
             matches!(registration.regained, Some((old, since)) if old < connection && lasts(since));
-        if pulse.is_believed(Instant::now()) || under_a_lease || !registration.lived {
+        let is_believed = pulse.is_believed(Instant::now());
+        if is_believed || under_a_lease || !registration.lived {
             registration.lived = true;
             registration.regained = None;
             pulse.renewed(began, end);
+            drop(pulse);
+            if !is_believed {
+                self.hears_again();
+            }
         } else {
             registration.regained = Some((connection, began));
             self.stale.store(connection, Ordering::Relaxed);

@@ -130,15 +130,20 @@ impl Inside {
         loop {
             drop(self.wire.commands().await);
             let changed = self.wire.watch();
-            let lines: Vec<_> = self.lines.lock().values().cloned().collect();
-            for line in lines {
-                line.link.lock().was_deaf(Instant::now());
-                line.stirred.notify_one();
-            }
+            self.hears_again();
             if std::mem::replace(&mut heard_before, true) {
                 let _ = self.notices.send(Notice::WasDeaf).await;
             }
             changed.await;
+        }
+    }
+
+    /// What was published for this node until now was not heard, or not taken.
+    pub(super) fn hears_again(&self) {
+        let lines: Vec<_> = self.lines.lock().values().cloned().collect();
+        for line in lines {
+            line.link.lock().was_deaf(Instant::now());
+            line.stirred.notify_one();
         }
     }
 

@@ -29,7 +29,7 @@ const PROOF: Duration = Duration::from_secs(1);
 /// A connection is made in this time, or tried again.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Pauses between attempts to connect.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Commands that may wait to be written.
 const PIPELINE: usize = 4_096;
 
