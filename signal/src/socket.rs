@@ -35,7 +35,7 @@ pub struct Manners {
     pub ping_interval: Duration,
     /// It has this long to answer.
     pub ping_timeout: Duration,
-    /// So long after something was written, or a little sooner, it is asked by a ping whether that has arrived.
+    /// At most so long after something was written, it is asked by a ping whether that has arrived.
     pub receipt_after: Duration,
     /// What is written has to be taken in this time.
     pub write_timeout: Duration,
