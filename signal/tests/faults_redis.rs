@@ -19,7 +19,7 @@ const ROOMY: Settings<'_> = &[
 ];
 /// Little may wait, and nobody waits for long.
 const NARROW: Settings<'_> = &[
-    ("REDIS__LEASE", "4s"),
+    ("REDIS__LEASE", "20s"),
     ("ROOMS__EMPTY_FOR", "1s"),
     ("LINKS__BYTES", "1MiB"),
     ("LINKS__PATIENCE", "500ms"),
@@ -246,7 +246,7 @@ async fn what_waits_for_a_slow_line_is_bounded(house: &mut House) {
     const PAGE: usize = 20_000;
     /// Twice what may wait, in each kind of slowness.
     const ENOUGH: usize = 2 << 20;
-    const SLOW: Duration = Duration::from_secs(20);
+    const SLOW: Duration = Duration::from_secs(12);
     let resident = "process_resident_memory_bytes";
     let [mut alice, mut bob] = house.meet(["Alice", "Bob"], "capsule").await;
     let mut ledger = Ledger::of_pages(PAGE);
@@ -262,7 +262,7 @@ async fn what_waits_for_a_slow_line_is_bounded(house: &mut House) {
             _ => house.line_of("Bob").stalls(),
         }
         // What is measured is a second old.
-        until_at_last(SLOW, "both links to be full", async || {
+        until_at_last(SLOW, "enough to be said, and both links to be full", async || {
             for _ in 0..5 {
                 ledger.one_round(&mut [&mut alice, &mut bob]).await;
             }

@@ -222,9 +222,11 @@ impl Link {
     /// This node may have heard nothing for a while: the other end is asked for what has not come, and is sent what it has
     /// not acknowledged.
     pub fn was_deaf(&mut self, now: Instant) {
+        self.out.patience = GO_BACK.0;
         if self.out.next > self.out.first {
             self.out.go_back(now);
-            self.out.patience = GO_BACK.0;
+            // What the other end asks for now is not about what went before.
+            self.out.deaf_until = None;
         }
         if self.incoming.stream > 0 {
             self.incoming.missing = true;

@@ -63,7 +63,9 @@ struct Remembered {
 }
 
 /// A directory that did not answer is asked again after this time.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Claims of which few are under way at a time are tried again sooner: a node says what it lost a little before it may claim.
+const CLAIM_AGAIN: Duration = Duration::from_millis(100);
 
 impl Router {
     fn notice(self: &Arc<Self>, notice: Notice) {
@@ -397,7 +399,7 @@ impl Router {
         loop {
             match self.claim_again(&room, &peer, &was).await {
                 Ok(()) => return,
-                Err(Refusal::Unavailable) => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(Refusal::Unavailable) => tokio::time::sleep(CLAIM_AGAIN).await,
                 // Somebody was faster; it may have been this node itself.
                 Err(Refusal::Superseded) => {}
                 Err(refusal) => {

@@ -91,7 +91,7 @@ const TABLE: &[Setting] = &[
 
     row("socket.ping_interval", "30s", SPAN, "How often a connection is pinged."),
     row("socket.ping_timeout", "15s", SPAN, "How long a pong may take."),
-    row("socket.receipt_after", "500ms", SPAN, "At most so long after something was written to it, a connection is asked (by a ping) whether that has arrived: sooner with what is written to it anyway."),
+    row("socket.receipt_after", "500ms", SPAN, "So long after something was written to it, or after the last receipt, a connection is asked (by a ping) whether that has arrived; sooner with what is written to it anyway."),
     row("socket.write_timeout", "10s", SPAN, "How long a client may take to accept what is written to it."),
     row("socket.head_timeout", "5s", SPAN, "How long a client may take to send a request."),
 

@@ -187,7 +187,9 @@ impl Plane {
     /// What was published while there was no connection was not heard.
     pub(super) fn is_connected_again(&self) {
         self.connection.fetch_add(1, Ordering::Relaxed);
-        self.hears_again();
+        if self.pulse.lock().is_believed(chance::now()) {
+            self.hears_again();
+        }
         if let Some(this) = self.this.upgrade() {
             tokio::spawn(async move {
                 this.awake().await;

@@ -1,4 +1,4 @@
-//! A node's end of a connection: as `socket` has it.
+//! A node's end of a connection: as `socket` has it, but that receipts are asked for by time alone.
 
 use std::collections::BTreeSet;
 use std::future::{pending, poll_fn};

@@ -59,6 +59,28 @@ fn one_who_was_deaf_goes_back_at_once_and_is_as_patient_as_at_first() {
         published(&mut a, now);
         assert_eq!(a.wake_at(), Some(now + GO_BACK.0));
     }
+    let later = now + GO_BACK.0;
+    a.next_frame(later).unwrap();
+    a.unheard(later);
+    a.was_deaf(later);
+    published(&mut a, later);
+    assert_eq!(a.wake_at(), Some(later + GO_BACK.0), "also if nothing is published that could be repeated");
+}
+
+#[test]
+fn two_who_were_deaf_at_the_same_time_believe_each_other() {
+    let (mut a, mut b, now) = (link(), other_end(), Instant::now());
+    a.push(&numbered(1)).unwrap();
+    b.receive(arrives(&published(&mut a, now)), now);
+    assert!(answers(&mut b, &mut a, now));
+    a.push(&numbered(2)).unwrap();
+    published(&mut a, now);
+    a.was_deaf(now);
+    let _lost = published(&mut a, now);
+    b.was_deaf(now);
+    assert!(answers(&mut b, &mut a, now));
+    let again = a.next_frame(now + ACK_AFTER).expect("it goes back at once");
+    assert_eq!(b.receive(arrives(&again), now).envelopes, [numbered(2)]);
 }
 
 #[test]

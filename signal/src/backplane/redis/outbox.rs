@@ -130,7 +130,10 @@ impl Inside {
         loop {
             drop(self.wire.commands().await);
             let changed = self.wire.watch();
-            self.hears_again();
+            // One whom nobody believes takes nothing: its links begin when it is believed again.
+            if self.pulse.lock().is_believed(Instant::now()) {
+                self.hears_again();
+            }
             if std::mem::replace(&mut heard_before, true) {
                 let _ = self.notices.send(Notice::WasDeaf).await;
             }
