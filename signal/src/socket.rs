@@ -35,8 +35,8 @@ pub struct Manners {
     pub ping_interval: Duration,
     /// It has this long to answer.
     pub ping_timeout: Duration,
-    /// So long after something was written, or after the last receipt, it is asked by a ping whether that has arrived; sooner
-    /// with what is written anyway.
+    /// So long after something was written, or after the last receipt, it is asked by a ping whether that has arrived;
+    /// sooner with what is written anyway.
     pub receipt_after: Duration,
     /// What is written has to be taken in this time.
     pub write_timeout: Duration,

@@ -64,7 +64,7 @@ struct Remembered {
 
 /// A directory that did not answer is asked again after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Claims of which few are under way at a time are tried again sooner: a node says what it lost a little before it may claim.
+/// A claim sooner, as few are under way at a time: a node hears that all is forgotten a little before it may claim.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
 
 impl Router {

@@ -64,8 +64,8 @@ impl Inside {
 
     /// The lease was renewed. If there was a time without one, others may have given up on this node, and have sent
     /// elsewhere what was on its way here. So whatever comes through the connections of that time is not taken, and the
-    /// node does not come back to life before it has new ones, made under a lease that keeps the others from giving up. Then it
-    /// asks for what has not come.
+    /// node does not come back to life before it has new ones, made under a lease that keeps the others from giving up.
+    /// Then it asks for what has not come.
     fn renewed(&self, registration: &mut Registration, began: Instant, end: LeaseEnd) {
         let mut pulse = self.pulse.lock();
         let connection = self.wire.number();

@@ -130,7 +130,7 @@ impl Inside {
         loop {
             drop(self.wire.commands().await);
             let changed = self.wire.watch();
-            // One whom nobody believes takes nothing: its links begin when it is believed again.
+            // One that is not believed takes nothing; it asks when its lease is renewed.
             if self.pulse.lock().is_believed(Instant::now()) {
                 self.hears_again();
             }

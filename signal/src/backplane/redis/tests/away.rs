@@ -318,6 +318,20 @@ async fn a_node_without_a_lease_takes_nothing_that_came_before_it_has_new_connec
     b.was_not_forgotten();
 }
 
+/// Nobody has anything to say to it, by which it would find out.
+#[tokio::test]
+async fn a_node_that_has_its_lease_again_asks_for_what_it_did_not_take() {
+    let server = Server::start();
+    let (a, mut b) = (server.has("a").await, server.has("b").await);
+    a.says_number(&b, 0).unwrap();
+    assert_eq!(b.hears_number().await, 0);
+    comes_true("it is acknowledged", async || a.redis.backlog() == 0).await;
+    let published = b.counts(|c| &c.published);
+    b.redis.0.pulse.lock().stop();
+    comes_true("it asks", async || b.counts(|c| &c.published) > published).await;
+    assert!(b.redis.is_up());
+}
+
 #[tokio::test]
 async fn a_master_that_became_a_replica_is_not_believed() {
     let server = Server::start();
