@@ -30,7 +30,7 @@ use crate::settings::Settings;
 /// Runs a node from the process's command line to its exit code: what there is to set comes from flags, the environment
 /// and a file, `build` says what else the node has, and it serves until the process is told to stop.
 pub fn run(build: impl FnOnce(Settings) -> Builder) -> ExitCode {
-    program::run(|settings: &Settings| settings.log.clone(), |settings| serve(settings, build))
+    program::run(|settings| serve(settings, build))
 }
 
 async fn serve(settings: Settings, build: impl FnOnce(Settings) -> Builder) -> Result<(), String> {

@@ -29,6 +29,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub web: Option<PathBuf>,
     pub log: String,
+    pub threads: usize,
     #[serde(deserialize_with = "bytes")]
     pub max_message_bytes: usize,
     #[serde(deserialize_with = "nets")]
@@ -264,6 +265,14 @@ pub struct Limits {
 
 impl house::settings::Settings for Settings {
     const PROGRAM: &'static Program = &NODE;
+
+    fn log(&self) -> &str {
+        &self.log
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
 
     fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();

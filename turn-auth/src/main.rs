@@ -7,7 +7,7 @@ use turn_auth::service::Service;
 use turn_auth::settings::Settings;
 
 fn main() -> ExitCode {
-    program::run(|settings: &Settings| settings.log.clone(), run)
+    program::run(run)
 }
 
 async fn run(settings: Settings) -> Result<(), String> {

@@ -124,6 +124,10 @@ use-auth-secret, static-auth-secret); so do Janus, and signaling nodes with `tur
 impl house::settings::Settings for Settings {
     const PROGRAM: &'static Program = &TURN_AUTH;
 
+    fn log(&self) -> &str {
+        &self.log
+    }
+
     fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.turn.urls.is_empty() {

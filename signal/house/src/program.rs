@@ -1,19 +1,17 @@
 //! How a program begins and ends.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::settings::{Cli, Program, Settings, load};
 
 /// Runs a program from its command line to its exit code: answers what is asked about its settings, or else logs to
-/// standard error as `log` of them says, and runs `body`, whose error is told to a person.
-pub fn run<S: Settings, F: Future<Output = Result<(), String>>>(
-    log: impl FnOnce(&S) -> String,
-    body: impl FnOnce(S) -> F,
-) -> ExitCode {
+/// standard error and has the threads that they say, and runs `body`, whose error is told to a person.
+pub fn run<S: Settings, F: Future<Output = Result<(), String>>>(body: impl FnOnce(S) -> F) -> ExitCode {
     let cli = Cli::from_command_line(S::PROGRAM);
     if let Some(done) = cli.config_command::<S>() {
         return done;
@@ -23,11 +21,11 @@ pub fn run<S: Settings, F: Future<Output = Result<(), String>>>(
         Err(error) => return fail(S::PROGRAM, &error.to_string()),
     };
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(log(&settings)))
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::new(settings.log()))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
         .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(settings.threads()) {
         Ok(runtime) => runtime,
         Err(error) => return fail(S::PROGRAM, &format!("no threads to run on: {error}")),
     };
@@ -37,9 +35,18 @@ pub fn run<S: Settings, F: Future<Output = Result<(), String>>>(
     }
 }
 
+/// With so many threads; 0 for as many as there are processors.
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()
+}
+
 /// Says a few lines to a person; other programs read them too.
 pub fn say(lines: &[String]) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     for line in lines {
         let _ = writeln!(out, "{line}");
     }
@@ -69,6 +76,18 @@ pub async fn until_told_to_stop() {
 }
 
 fn fail(program: &Program, why: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{}: {why}", program.name);
+    let _ = writeln!(io::stderr(), "{}: {why}", program.name);
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_has_as_many_threads_as_it_was_told() {
+        let workers = |threads| runtime(threads).unwrap().metrics().num_workers();
+        assert_eq!((workers(1), workers(3)), (1, 3));
+        assert_eq!(workers(0), std::thread::available_parallelism().unwrap().get());
+    }
 }

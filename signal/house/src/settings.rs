@@ -28,6 +28,14 @@ pub trait Settings: DeserializeOwned {
     /// The program that they are for.
     const PROGRAM: &'static Program;
 
+    /// What is logged, as [`tracing_subscriber::EnvFilter`] reads it.
+    fn log(&self) -> &str;
+
+    /// How many threads do the work; 0 for as many as there are processors.
+    fn threads(&self) -> usize {
+        0
+    }
+
     /// What is wrong though each value by itself is right: a line for each, which begins with the key.
     fn contradictions(&self) -> Vec<String>;
 }

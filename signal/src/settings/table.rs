@@ -32,6 +32,7 @@ const TABLE: &[Setting] = &[
     row("listen", "0.0.0.0:8080", Kind::Address, "Where clients reach this node: pages, rooms, WebSockets."),
     row("web", "", Kind::Directory, "Serve the pages from this directory, not those compiled in: for working on them."),
     row("log", "info", Kind::Filter, "What is logged, on standard error: a level, or levels per part (`info,signal=debug`)."),
+    row("threads", "0", Kind::Count(0..=1024), "How many threads do the work; 0: one for each processor. With fewer, less is handed from one to another: 1 where nodes share their processors with each other or with a Redis."),
     row("max_message_bytes", "256KiB", Kind::Size(1024..=16 * MIB), "The longest message that a client may send; a longer one ends its connection."),
     row("trusted_proxies", "", Kind::List(Item::Net), "Load balancers in front of this node, whose X-Forwarded-For is believed."),
     row("origins", "", Kind::List(Item::Origin), "Pages of other hosts that may use this node; with none: this host where a cookie is the proof, else any."),
