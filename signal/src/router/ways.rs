@@ -9,6 +9,8 @@
 //! settled went to that node, or are known to have come there in other ways. Else it waits, until the older ones are
 //! settled, or come back, or turn up there.
 
+mod sought;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
 use crate::hub::mailbox::{Bounds, Letter, Mark, Step};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
+use sought::Sought;
 
 /// How often a peer for which something waits is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -75,12 +78,7 @@ pub(super) struct Ways {
     last: u64,
     letters: usize,
     bytes: usize,
-    /// For whom something waits, and when to look for them next.
-    sought: Map<Address, Instant>,
-    /// The same, in the order of time.
-    in_turn: BTreeSet<(Instant, Address)>,
-    /// Whoever looks waits for this moment.
-    awaited: Option<Instant>,
+    sought: Sought,
     /// What came back and is no letter: a node that is gone need not hear it, one that only seemed to be has to.
     words: Vec<(NodeId, Envelope)>,
 }
@@ -139,9 +137,7 @@ impl Ways {
             last: 0,
             letters: 0,
             bytes: 0,
-            sought: Map::default(),
-            in_turn: BTreeSet::new(),
-            awaited: None,
+            sought: Sought::default(),
             words: Vec::new(),
         }
     }
@@ -238,7 +234,7 @@ impl Ways {
         };
         if way.sent.iter().any(|(sent, _)| sent != node) {
             let since = *way.moved.get_or_insert(now);
-            self.look_for(address.clone(), since + HAND_OVER);
+            self.sought.look_for(address.clone(), since + HAND_OVER);
         }
     }
 
@@ -337,7 +333,7 @@ impl Ways {
             way.since = now;
         }
         way.waiting.push_back(Waiting { delivery, since: now, was: None });
-        self.look_for(address, look_at);
+        self.sought.look_for(address, look_at);
         Ok(())
     }
 
@@ -478,7 +474,7 @@ impl Ways {
                 way.since = now;
             }
             way.waiting.push_front(Waiting { delivery, since: now, was: None });
-            self.look_for(address, now);
+            self.sought.look_for(address, now);
         }
     }
 
@@ -494,36 +490,29 @@ impl Ways {
         let older =
             way.waiting.iter().take_while(|waiting| waiting.was.is_some_and(|was| was < number)).count();
         way.waiting.insert(older, Waiting { delivery, since: now, was: Some(number) });
-        self.look_for(address, now);
+        self.sought.look_for(address, now);
     }
 
     /// Somebody may be there for whom something waits.
     pub(super) fn appeared(&mut self, address: &Address, now: Instant) {
         if self.next_waiting(address).is_some() {
-            self.look_for(address.clone(), now);
+            self.sought.look_for(address.clone(), now);
         }
     }
 
     /// For whom to look now. They are not due again before [`Self::found`] was told.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Address> {
-        let mut due = Vec::new();
-        while let Some((_, address)) = self.in_turn.first().filter(|(at, _)| *at <= now).cloned() {
-            self.seek_no_more(&address);
-            due.push(address);
-        }
-        due
+        self.sought.due(now)
     }
 
     /// When somebody is due next; whoever asks waits for that ([`Self::is_due_sooner`]).
     pub(super) fn awaits_next_due(&mut self) -> Option<Instant> {
-        self.awaited = self.in_turn.first().map(|(at, _)| *at);
-        self.awaited
+        self.sought.awaits_next_due()
     }
 
     /// Whether somebody is due before the moment that is waited for.
     pub(super) fn is_due_sooner(&self) -> bool {
-        let next = self.in_turn.first().map(|(at, _)| at);
-        next.is_some_and(|next| self.awaited.is_none_or(|awaited| *next < awaited))
+        self.sought.is_due_sooner()
     }
 
     /// A peer for which something waits was looked for: what can go there goes; `put` puts into a mailbox here. An absent
@@ -538,7 +527,7 @@ impl Ways {
         mut put: impl FnMut(&Delivery) -> Placed,
     ) -> Refused {
         self.recall(address, found, now);
-        self.seek_no_more(address);
+        self.sought.seek_no_more(address);
         let mut refused = Vec::new();
         while let Some(delivery) = self.next_waiting(address) {
             let way = self.way(&address.0, &address.1);
@@ -558,7 +547,7 @@ impl Ways {
                     self.remove_waiting(address, now);
                     match self.carry(node, delivery, now, backplane) {
                         // It may wait again: its node is gone.
-                        Ok(()) if self.sought.contains_key(address) => break,
+                        Ok(()) if self.sought.contains(address) => break,
                         Ok(()) => {}
                         Err(given_back) => refused.push(given_back),
                     }
@@ -591,7 +580,7 @@ impl Ways {
                 Found::Nowhere => (now + LOOK_AGAIN).min(since + patience),
                 _ => now + LOOK_EVERY,
             };
-            self.look_at(address.clone(), next);
+            self.sought.look_at(address.clone(), next);
         }
         refused
     }
@@ -599,7 +588,6 @@ impl Ways {
     /// Everything that waits: nobody is looked for any longer.
     pub(super) fn give_up(&mut self, now: Instant) -> Vec<Delivery> {
         self.sought.clear();
-        self.in_turn.clear();
         let waits = |(room, ways): (&RoomId, &Map<PeerId, Way>)| {
             ways.keys().map(|peer| (room.clone(), peer.clone())).collect::<Vec<_>>()
         };
@@ -715,29 +703,9 @@ impl Ways {
     fn look_again(&mut self, address: Address, now: Instant) {
         let Some(way) = self.way(&address.0, &address.1) else { return };
         if !way.waiting.is_empty() {
-            self.look_for(address, now);
+            self.sought.look_for(address, now);
         } else if way.sent.is_empty() {
             self.end(&address);
-        }
-    }
-
-    /// Looks for a peer at that time at the latest.
-    fn look_for(&mut self, address: Address, at: Instant) {
-        if self.sought.get(&address).is_none_or(|sought| at < *sought) {
-            self.look_at(address, at);
-        }
-    }
-
-    /// Looks for a peer at that time, and not before.
-    fn look_at(&mut self, address: Address, at: Instant) {
-        self.seek_no_more(&address);
-        self.in_turn.insert((at, address.clone()));
-        self.sought.insert(address, at);
-    }
-
-    fn seek_no_more(&mut self, address: &Address) {
-        if let Some(at) = self.sought.remove(address) {
-            self.in_turn.remove(&(at, address.clone()));
         }
     }
 
