@@ -9,6 +9,7 @@
 //! settled went to that node, or are known to have come there in other ways. Else it waits, until the older ones are
 //! settled, or come back, or turn up there.
 
+mod copies;
 mod sought;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +22,7 @@ use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
 use crate::hub::mailbox::{Bounds, Letter, Mark, Step};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
+use copies::{Copies, Moved, is_safe};
 use sought::Sought;
 
 /// How often a peer for which something waits is looked for.
@@ -71,11 +73,7 @@ pub(super) struct Ways {
     bounds: Bounds,
     pressure: Pressure,
     rooms: Map<RoomId, Map<PeerId, Way>>,
-    copies: BTreeMap<u64, Kept>,
-    /// The nodes that have letters of which there are copies, and how many.
-    nodes: BTreeMap<NodeId, usize>,
-    /// The newest copy's number.
-    last: u64,
+    copies: Copies,
     letters: usize,
     bytes: usize,
     sought: Sought,
@@ -104,25 +102,6 @@ struct Waiting {
     was: Option<u64>,
 }
 
-/// A copy of a letter.
-#[derive(Debug)]
-struct Kept {
-    delivery: Delivery,
-    /// The node that has the letter, or had it last.
-    at: NodeId,
-    /// The node to which that one has passed it on, as long as nobody knows that it has come there.
-    next: Option<NodeId>,
-    /// How often it has been passed on until then.
-    hops: u32,
-}
-
-impl Kept {
-    /// Whether nobody else may have the letter if that node is gone.
-    fn is_lost_with(&self, node: &NodeId) -> bool {
-        self.at == *node || self.next.as_ref() == Some(node)
-    }
-}
-
 impl Ways {
     /// Nothing is under way.
     pub(super) fn new(me: NodeId, bounds: Bounds) -> Self {
@@ -132,9 +111,7 @@ impl Ways {
             bounds,
             pressure,
             rooms: Map::default(),
-            copies: BTreeMap::new(),
-            nodes: BTreeMap::new(),
-            last: 0,
+            copies: Copies::default(),
             letters: 0,
             bytes: 0,
             sought: Sought::default(),
@@ -161,17 +138,13 @@ impl Ways {
 
     /// The nodes that have anything that is not settled.
     pub(super) fn nodes(&self) -> BTreeSet<NodeId> {
-        self.nodes.keys().cloned().collect()
+        self.copies.nodes()
     }
 
     /// Whether anything for somebody in `room` waits, or is on its way from one node to another.
     pub(super) fn is_on_its_way(&self, room: &RoomId) -> bool {
         let mut ways = self.rooms.get(room).into_iter().flat_map(Map::values);
-        ways.any(|way| {
-            let mut numbers = way.sent.iter().flat_map(|(_, numbers)| numbers);
-            let is_passed_on = |number| self.copies.get(number).is_some_and(|kept| kept.next.is_some());
-            !way.waiting.is_empty() || numbers.any(is_passed_on)
-        })
+        self.copies.are_between_nodes(room) || ways.any(|way| !way.waiting.is_empty())
     }
 
     /// Whether something older is under way to that peer, or waits for it.
@@ -260,7 +233,7 @@ impl Ways {
             refused.extend(free.into_iter().map(|peer| (delivery(peer), Undelivered::Full)));
             return refused;
         }
-        let first = self.last + 1;
+        let first = self.copies.next_number();
         for peer in &free {
             self.keep(delivery(peer.clone()), node, now);
         }
@@ -355,11 +328,9 @@ impl Ways {
     pub(super) fn held(&mut self, node: &NodeId, steps: &[Step], now: Instant) -> Vec<Named> {
         let mut safe = Vec::new();
         for step in steps {
-            let Some(kept) = self.copies.get_mut(&step.number) else { continue };
-            safe.extend(is_safe(&mut kept.delivery));
-            if step.hops >= kept.hops {
-                (kept.hops, kept.next) = (step.hops, None);
-                self.is_at(node, step.number, now);
+            safe.extend(self.copies.is_safe(step.number));
+            if let Some(moved) = self.copies.held(node, step) {
+                self.is_at(node, step.number, moved, now);
             }
         }
         safe
@@ -369,20 +340,13 @@ impl Ways {
     /// be gone with it.
     pub(super) fn passed_on(&mut self, from: &NodeId, to: &NodeId, steps: &[Step], now: Instant) {
         for step in steps {
-            let Some(kept) = self.copies.get_mut(&step.number) else { continue };
-            if step.hops > kept.hops {
-                (kept.hops, kept.next) = (step.hops, Some(to.clone()));
-                self.is_at(from, step.number, now);
+            if let Some(moved) = self.copies.passed_on(from, to, step) {
+                self.is_at(from, step.number, moved, now);
             }
         }
     }
 
-    fn is_at(&mut self, node: &NodeId, number: u64, now: Instant) {
-        let Some(kept) = self.copies.get_mut(&number).filter(|kept| kept.at != *node) else { return };
-        let from = std::mem::replace(&mut kept.at, node.clone());
-        let address = (kept.delivery.room.clone(), kept.delivery.to.clone());
-        self.has_one_less(&from);
-        self.has_one_more(node);
+    fn is_at(&mut self, node: &NodeId, number: u64, Moved { address, from }: Moved, now: Instant) {
         let way = self.way_to(&address, now);
         way.remove(&from, number);
         way.add(node, number);
@@ -392,12 +356,7 @@ impl Ways {
     /// `node` is gone: all that it had waits for its peers from now on, ahead of what does so already. `returned`: what it
     /// did not even get.
     pub(super) fn lost(&mut self, node: &NodeId, returned: Vec<Envelope>, now: Instant) {
-        let numbers: Vec<u64> = self
-            .copies
-            .iter()
-            .filter(|(_, kept)| kept.is_lost_with(node))
-            .map(|(number, _)| *number)
-            .collect();
+        let numbers = self.copies.lost_with(node);
         let mut back: Vec<Delivery> = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
         if is_broken(Breakage::NoCopies) {
             back.clear();
@@ -658,37 +617,21 @@ impl Ways {
     }
 
     fn keep(&mut self, delivery: Delivery, node: &NodeId, now: Instant) -> u64 {
-        self.last += 1;
         self.count(&delivery.letter);
-        let number = self.last;
-        self.way_to(&(delivery.room.clone(), delivery.to.clone()), now).add(node, number);
-        self.has_one_more(node);
-        let kept = Kept { delivery, at: node.clone(), next: None, hops: 0 };
-        self.copies.insert(self.last, kept);
-        self.last
+        let address = (delivery.room.clone(), delivery.to.clone());
+        let number = self.copies.keep(delivery, node);
+        self.way_to(&address, now).add(node, number);
+        number
     }
 
     /// Forgets a copy, and what was kept.
     fn forget(&mut self, number: u64, now: Instant) -> Option<Delivery> {
-        let Kept { delivery, at, .. } = self.copies.remove(&number)?;
+        let (delivery, at) = self.copies.forget(number)?;
         self.uncount(&delivery.letter);
-        self.has_one_less(&at);
         let address = (delivery.room.clone(), delivery.to.clone());
         self.way_to(&address, now).remove(&at, number);
         self.look_again(address, now);
         Some(delivery)
-    }
-
-    fn has_one_more(&mut self, node: &NodeId) {
-        *self.nodes.entry(node.clone()).or_default() += 1;
-    }
-
-    fn has_one_less(&mut self, node: &NodeId) {
-        let Some(letters) = self.nodes.get_mut(node) else { return };
-        *letters -= 1;
-        if *letters == 0 {
-            self.nodes.remove(node);
-        }
     }
 
     fn mark(&self, number: u64) -> Mark {
@@ -791,15 +734,6 @@ impl Way {
             self.moved = None;
         }
     }
-}
-
-/// A letter is where its node's crash does not take it along. Once its sender may have to be told so.
-fn is_safe(delivery: &mut Delivery) -> Option<Named> {
-    let letter = &mut delivery.letter;
-    if std::mem::replace(&mut letter.accepted, true) {
-        return None;
-    }
-    Some((delivery.room.clone(), letter.from.clone()?, letter.name.clone()?))
 }
 
 /// Whether its sender said that it is for nobody who is not there; what the server itself says is not.
