@@ -10,7 +10,9 @@
 //! settled, or come back, or turn up there.
 
 mod copies;
+mod load;
 mod sought;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -23,7 +25,9 @@ use crate::chance::Map;
 use crate::hub::mailbox::{Bounds, Letter, Mark, Step};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
 use copies::{Copies, Moved, is_safe};
+use load::{Load, size};
 use sought::Sought;
+use way::Way;
 
 /// How often a peer for which something waits is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -69,51 +73,22 @@ pub(super) enum Placed {
 #[derive(Debug)]
 pub(super) struct Ways {
     me: NodeId,
-    /// Letters under way or waiting, at most; what is more is told at once.
-    bounds: Bounds,
-    pressure: Pressure,
     rooms: Map<RoomId, Map<PeerId, Way>>,
     copies: Copies,
-    letters: usize,
-    bytes: usize,
+    load: Load,
     sought: Sought,
     /// What came back and is no letter: a node that is gone need not hear it, one that only seemed to be has to.
     words: Vec<(NodeId, Envelope)>,
 }
 
-/// The way to one peer, as long as anything is on it.
-#[derive(Debug)]
-struct Way {
-    /// The copies of letters at each node, oldest first. More than one node, while the peer moves.
-    sent: Vec<(NodeId, VecDeque<u64>)>,
-    waiting: VecDeque<Waiting>,
-    /// Since when anything waits.
-    since: Instant,
-    /// Since when the peer is known to be elsewhere than what was sent.
-    moved: Option<Instant>,
-}
-
-/// A letter that waits.
-#[derive(Debug)]
-struct Waiting {
-    delivery: Delivery,
-    since: Instant,
-    /// The number of its copy, if it has come back to where it was sent from.
-    was: Option<u64>,
-}
-
 impl Ways {
     /// Nothing is under way.
     pub(super) fn new(me: NodeId, bounds: Bounds) -> Self {
-        let pressure = Pressure::default();
         Self {
             me,
-            bounds,
-            pressure,
             rooms: Map::default(),
             copies: Copies::default(),
-            letters: 0,
-            bytes: 0,
+            load: Load::new(bounds),
             sought: Sought::default(),
             words: Vec::new(),
         }
@@ -121,19 +96,17 @@ impl Ways {
 
     /// Letters under way or waiting.
     pub(super) fn len(&self) -> usize {
-        self.letters
+        self.load.holds().messages
     }
 
     /// Their bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.load.holds().bytes
     }
 
     /// How full it is.
     pub(super) fn pressure(&mut self, now: Instant) -> &Pressure {
-        let holds = Bounds { messages: self.letters, bytes: self.bytes };
-        self.pressure.update(holds, self.bounds, now);
-        &self.pressure
+        self.load.pressure(now)
     }
 
     /// The nodes that have anything that is not settled.
@@ -144,7 +117,7 @@ impl Ways {
     /// Whether anything for somebody in `room` waits, or is on its way from one node to another.
     pub(super) fn is_on_its_way(&self, room: &RoomId) -> bool {
         let mut ways = self.rooms.get(room).into_iter().flat_map(Map::values);
-        self.copies.are_between_nodes(room) || ways.any(|way| !way.waiting.is_empty())
+        self.copies.are_between_nodes(room) || ways.any(|way| !way.waiting().is_empty())
     }
 
     /// Whether something older is under way to that peer, or waits for it.
@@ -159,13 +132,12 @@ impl Ways {
 
     /// Whether a letter is under way to that peer that went before the one of this number.
     pub(super) fn has_older(&self, room: &RoomId, peer: &PeerId, number: u64) -> bool {
-        let sent = self.way(room, peer).into_iter().flat_map(|way| &way.sent);
-        sent.flat_map(|(_, numbers)| numbers).any(|older| *older < number)
+        self.way(room, peer).is_some_and(|way| way.has_older(number))
     }
 
     /// How many letters wait for that peer, and their bytes.
     pub(super) fn waiting(&self, room: &RoomId, peer: &PeerId) -> (usize, usize) {
-        let waiting = self.way(room, peer).map(|way| &way.waiting);
+        let waiting = self.way(room, peer).map(Way::waiting);
         let bytes = waiting.into_iter().flatten().map(|waiting| waiting.delivery.letter.frame.len()).sum();
         (waiting.map_or(0, VecDeque::len), bytes)
     }
@@ -205,8 +177,8 @@ impl Ways {
         let Some(way) = self.rooms.get_mut(&address.0).and_then(|ways| ways.get_mut(&address.1)) else {
             return;
         };
-        if way.sent.iter().any(|(sent, _)| sent != node) {
-            let since = *way.moved.get_or_insert(now);
+        if !way.is_only_at(node) {
+            let since = way.has_moved(now);
             self.sought.look_for(address.clone(), since + HAND_OVER);
         }
     }
@@ -229,7 +201,7 @@ impl Ways {
         if free.is_empty() {
             return refused;
         }
-        if !self.have_room_for(free.len(), free.len() * size(&letter)) {
+        if !self.load.has_room_for(free.len(), free.len() * size(&letter)) {
             refused.extend(free.into_iter().map(|peer| (delivery(peer), Undelivered::Full)));
             return refused;
         }
@@ -296,16 +268,12 @@ impl Ways {
         look_at: Instant,
         now: Instant,
     ) -> Result<(), (Delivery, Undelivered)> {
-        if !self.have_room_for(1, size(&delivery.letter)) {
+        if !self.load.has_room_for(1, size(&delivery.letter)) {
             return Err((delivery, Undelivered::Full));
         }
-        self.count(&delivery.letter);
+        self.load.add(&delivery.letter);
         let address = (delivery.room.clone(), delivery.to.clone());
-        let way = self.way_to(&address, now);
-        if way.waiting.is_empty() {
-            way.since = now;
-        }
-        way.waiting.push_back(Waiting { delivery, since: now, was: None });
+        self.way_to(&address, now).wait(delivery, now);
         self.sought.look_for(address, look_at);
         Ok(())
     }
@@ -383,12 +351,10 @@ impl Ways {
             Found::Nowhere | Found::Unknown => return,
         };
         let Some(way) = self.way(&address.0, &address.1) else { return };
-        if way.moved.is_none_or(|moved| now.duration_since(moved) < HAND_OVER) {
+        if way.moved().is_none_or(|moved| now.duration_since(moved) < HAND_OVER) {
             return;
         }
-        let elsewhere = way.sent.iter().filter(|(sent, _)| sent != at);
-        let mut numbers: Vec<u64> = elsewhere.flat_map(|(_, numbers)| numbers.iter().copied()).collect();
-        numbers.sort_unstable();
+        let numbers = way.sent_elsewhere(at);
         let back = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
         self.wait_again(back, now);
     }
@@ -405,13 +371,12 @@ impl Ways {
         let mut bytes = 0;
         let fits = held.iter().enumerate().take_while(|(letters, delivery)| {
             bytes += size(&delivery.letter);
-            self.have_room_for(letters + 1, bytes)
+            self.load.has_room_for(letters + 1, bytes)
         });
         let fitting = fits.count();
         let too_much = held.split_off(fitting);
         let way = self.way(&address.0, &address.1);
-        let sent = way.and_then(|way| way.sent.iter().find(|(sent, _)| sent == node));
-        let numbers: Vec<u64> = sent.into_iter().flat_map(|(_, numbers)| numbers.iter().copied()).collect();
+        let numbers = way.map(|way| way.sent_to(node)).unwrap_or_default();
         let newer = numbers.into_iter().filter_map(|number| self.forget(number, now));
         let all = held.into_iter().chain(newer.collect::<Vec<_>>()).collect();
         self.wait_again(all, now);
@@ -426,13 +391,9 @@ impl Ways {
     /// Older letters wait again, ahead of all that does.
     pub(super) fn wait_again(&mut self, letters: Vec<Delivery>, now: Instant) {
         for delivery in letters.into_iter().rev() {
-            self.count(&delivery.letter);
+            self.load.add(&delivery.letter);
             let address = (delivery.room.clone(), delivery.to.clone());
-            let way = self.way_to(&address, now);
-            if way.waiting.is_empty() {
-                way.since = now;
-            }
-            way.waiting.push_front(Waiting { delivery, since: now, was: None });
+            self.way_to(&address, now).wait_again(delivery, now);
             self.sought.look_for(address, now);
         }
     }
@@ -440,15 +401,9 @@ impl Ways {
     /// A letter has come back to where it was sent from, of which this was the number: it waits ahead of all that does, but for
     /// older ones that came back before.
     pub(super) fn wait_at_home(&mut self, delivery: Delivery, number: u64, now: Instant) {
-        self.count(&delivery.letter);
+        self.load.add(&delivery.letter);
         let address = (delivery.room.clone(), delivery.to.clone());
-        let way = self.way_to(&address, now);
-        if way.waiting.is_empty() {
-            way.since = now;
-        }
-        let older =
-            way.waiting.iter().take_while(|waiting| waiting.was.is_some_and(|was| was < number)).count();
-        way.waiting.insert(older, Waiting { delivery, since: now, was: Some(number) });
+        self.way_to(&address, now).wait_at_home(delivery, number, now);
         self.sought.look_for(address, now);
     }
 
@@ -490,10 +445,10 @@ impl Ways {
         let mut refused = Vec::new();
         while let Some(delivery) = self.next_waiting(address) {
             let way = self.way(&address.0, &address.1);
-            let free = |node: &NodeId| way.is_some_and(|way| way.sent.iter().all(|(sent, _)| sent == node));
-            let for_long = |limit| way.is_some_and(|way| now.duration_since(way.since) >= limit);
+            let free = |node: &NodeId| way.is_some_and(|way| way.is_only_at(node));
+            let for_long = |limit| way.is_some_and(|way| now.duration_since(way.since()) >= limit);
             // What came to wait behind older ones has its own time.
-            let next = way.and_then(|way| way.waiting.front());
+            let next = way.and_then(|way| way.waiting().front());
             let over = next.is_some_and(|next| now.duration_since(next.since) >= LOOK_FOR);
             let outcome = match found {
                 Found::Here if free(&self.me) => match put(&delivery) {
@@ -533,7 +488,7 @@ impl Ways {
                 None => break,
             }
         }
-        let since = self.way(&address.0, &address.1).map_or(now, |way| way.since);
+        let since = self.way(&address.0, &address.1).map_or(now, Way::since);
         if self.next_waiting(address).is_some() {
             let next = match found {
                 Found::Nowhere => (now + LOOK_AGAIN).min(since + patience),
@@ -574,7 +529,7 @@ impl Ways {
         let number = match delivery.letter.mark {
             // Another node keeps the copy.
             Some(_) => None,
-            None if self.have_room_for(1, size(&delivery.letter)) => {
+            None if self.load.has_room_for(1, size(&delivery.letter)) => {
                 let number = self.keep(delivery.clone(), node, now);
                 delivery.letter.mark = Some(self.mark(number));
                 Some(number)
@@ -617,7 +572,7 @@ impl Ways {
     }
 
     fn keep(&mut self, delivery: Delivery, node: &NodeId, now: Instant) -> u64 {
-        self.count(&delivery.letter);
+        self.load.add(&delivery.letter);
         let address = (delivery.room.clone(), delivery.to.clone());
         let number = self.copies.keep(delivery, node);
         self.way_to(&address, now).add(node, number);
@@ -627,7 +582,7 @@ impl Ways {
     /// Forgets a copy, and what was kept.
     fn forget(&mut self, number: u64, now: Instant) -> Option<Delivery> {
         let (delivery, at) = self.copies.forget(number)?;
-        self.uncount(&delivery.letter);
+        self.load.remove(&delivery.letter);
         let address = (delivery.room.clone(), delivery.to.clone());
         self.way_to(&address, now).remove(&at, number);
         self.look_again(address, now);
@@ -645,22 +600,22 @@ impl Ways {
     /// Something has changed on the way: what waits may be able to go now.
     fn look_again(&mut self, address: Address, now: Instant) {
         let Some(way) = self.way(&address.0, &address.1) else { return };
-        if !way.waiting.is_empty() {
+        if !way.waiting().is_empty() {
             self.sought.look_for(address, now);
-        } else if way.sent.is_empty() {
+        } else if way.is_over() {
             self.end(&address);
         }
     }
 
     fn next_waiting(&self, (room, peer): &Address) -> Option<Delivery> {
-        self.way(room, peer)?.waiting.front().map(|waiting| waiting.delivery.clone())
+        self.way(room, peer)?.waiting().front().map(|waiting| waiting.delivery.clone())
     }
 
     fn remove_waiting(&mut self, address: &Address, now: Instant) {
-        let Some(Waiting { delivery, .. }) = self.way_to(address, now).waiting.pop_front() else { return };
-        self.uncount(&delivery.letter);
+        let Some(delivery) = self.way_to(address, now).next() else { return };
+        self.load.remove(&delivery.letter);
         let way = self.way(&address.0, &address.1);
-        if way.is_some_and(|way| way.waiting.is_empty() && way.sent.is_empty()) {
+        if way.is_some_and(Way::is_over) {
             self.end(address);
         }
     }
@@ -670,8 +625,7 @@ impl Ways {
     }
 
     fn way_to(&mut self, (room, peer): &Address, now: Instant) -> &mut Way {
-        let new = || Way { sent: Vec::new(), waiting: VecDeque::new(), since: now, moved: None };
-        self.rooms.entry(room.clone()).or_default().entry(peer.clone()).or_insert_with(new)
+        self.rooms.entry(room.clone()).or_default().entry(peer.clone()).or_insert_with(|| Way::new(now))
     }
 
     fn end(&mut self, (room, peer): &Address) {
@@ -681,69 +635,11 @@ impl Ways {
             self.rooms.remove(room);
         }
     }
-
-    fn have_room_for(&self, letters: usize, bytes: usize) -> bool {
-        self.letters + letters <= self.bounds.messages && self.bytes + bytes <= self.bounds.bytes
-    }
-
-    fn count(&mut self, letter: &Letter) {
-        self.letters += 1;
-        self.bytes += size(letter);
-    }
-
-    fn uncount(&mut self, letter: &Letter) {
-        self.letters -= 1;
-        self.bytes -= size(letter);
-    }
-}
-
-impl Way {
-    /// Whether a newer letter may go to `node`: nothing waits, and all that is under way is there.
-    fn is_free_to(&self, node: &NodeId) -> bool {
-        self.waiting.is_empty() && self.sent.iter().all(|(sent, _)| sent == node)
-    }
-
-    /// The node to which it leads, if to one only.
-    fn leads(&self) -> Option<&NodeId> {
-        match self.sent.as_slice() {
-            [(node, _)] => Some(node),
-            _ => None,
-        }
-    }
-
-    fn add(&mut self, node: &NodeId, number: u64) {
-        match self.sent.iter_mut().find(|(sent, _)| sent == node) {
-            Some((_, numbers)) => {
-                let at = numbers.partition_point(|other| *other < number);
-                numbers.insert(at, number);
-            }
-            None => self.sent.push((node.clone(), [number].into())),
-        }
-    }
-
-    fn remove(&mut self, node: &NodeId, number: u64) {
-        let Some(at) = self.sent.iter().position(|(sent, _)| sent == node) else { return };
-        let numbers = &mut self.sent[at].1;
-        if let Ok(place) = numbers.binary_search(&number) {
-            numbers.remove(place);
-        }
-        if numbers.is_empty() {
-            self.sent.swap_remove(at);
-        }
-        if self.sent.len() < 2 && self.waiting.is_empty() {
-            self.moved = None;
-        }
-    }
 }
 
 /// Whether its sender said that it is for nobody who is not there; what the server itself says is not.
 fn is_of_the_moment(letter: &Letter) -> bool {
     letter.from.is_none() && letter.number != 0
-}
-
-/// What a letter weighs: its frame, and what is kept of it beside.
-fn size(letter: &Letter) -> usize {
-    letter.frame.len() + 128
 }
 
 /// The letters for single peers in an envelope that came back.

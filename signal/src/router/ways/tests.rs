@@ -169,7 +169,7 @@ impl Scene {
     }
 
     fn is_over(&self) {
-        assert_eq!((self.ways.len(), self.ways.bytes), (0, 0));
+        assert_eq!((self.ways.len(), self.ways.bytes()), (0, 0));
         assert!(self.ways.rooms.is_empty() && self.ways.copies.is_empty() && self.ways.sought.is_empty());
     }
 }
