@@ -8,66 +8,43 @@
 //! Letters for one peer stay in order, wherever it is: a newer one goes to a node only if all older ones that are not
 //! settled went to that node, or are known to have come there in other ways. Else it waits, until the older ones are
 //! settled, or come back, or turn up there.
+//!
+//! - `way`: the way to one peer; `copies`: what is at other nodes; `load`: how much all of it is;
+//! - `sending`: letters go to another node;
+//! - `sought`: when to look for whom; `finding`: what goes, stays or is given up when somebody was looked for.
 
 mod copies;
+mod finding;
 mod load;
+mod sending;
 mod sought;
 mod way;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::acceptance::Named;
 use crate::backplane::pressure::Pressure;
-use crate::backplane::{Backplane, Delivery, DeliveryToAll, Envelope};
+use crate::backplane::{Delivery, Envelope};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance::Map;
-use crate::hub::mailbox::{Bounds, Letter, Mark, Step};
+use crate::hub::mailbox::{Bounds, Letter, Step};
 use crate::message::{NodeId, PeerId, RoomId, Undelivered};
 use copies::{Copies, Moved, is_safe};
+pub(super) use finding::{Found, Placed};
 use load::{Load, size};
 use sought::Sought;
 use way::Way;
 
-/// How often a peer for which something waits is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often a name that nobody has is looked for, should nobody say that it is there.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// So long a peer's old node has to hand over what it holds, before that is sent to the new one from here. If it does so
 /// later, something comes twice; that may happen around a reconnect, and a call does not wait for a lease to end.
 const HAND_OVER: Duration = Duration::from_secs(2);
-/// After this time it is given up. Longer than a lease: whoever takes over the peers of a dead node is known by then.
-const LOOK_FOR: Duration = Duration::from_secs(12);
 
 /// A peer and its room.
 pub(super) type Address = (RoomId, PeerId);
 
 /// Letters whose senders are to be told why they did not arrive.
 pub(super) type Refused = Vec<(Delivery, Undelivered)>;
-
-/// Where a peer that was looked for is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// On this node.
-    Here,
-    /// On that one.
-    On(NodeId),
-    /// Nowhere.
-    Nowhere,
-    /// The directory could not say.
-    Unknown,
-}
-
-/// What came of putting a letter into a mailbox here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placed {
-    /// It is in.
-    Taken,
-    /// Too much waits there already.
-    Full,
-    /// There is no such mailbox here.
-    Gone,
-}
 
 /// All that is under way from this node.
 #[derive(Debug)]
@@ -147,31 +124,6 @@ impl Ways {
         self.next_waiting(address).is_some_and(|next| next.letter.number == 0)
     }
 
-    /// Sends a letter to `node`, where its peer is believed to be; without one to where older ones went. It may have to
-    /// wait. Gives it back if there is too much already.
-    pub(super) fn send(
-        &mut self,
-        node: Option<&NodeId>,
-        delivery: Delivery,
-        now: Instant,
-        backplane: &dyn Backplane,
-    ) -> Result<(), (Delivery, Undelivered)> {
-        let way = self.way(&delivery.room, &delivery.to);
-        let leads = way.and_then(Way::leads);
-        let node = node.or(leads);
-        match node.cloned() {
-            Some(node) if way.is_none_or(|way| way.is_free_to(&node)) => {
-                self.carry(&node, delivery, now, backplane)
-            }
-            Some(node) => {
-                let address = (delivery.room.clone(), delivery.to.clone());
-                self.moved(&address, &node, now);
-                self.wait(delivery, now, now)
-            }
-            None => self.wait(delivery, now, now),
-        }
-    }
-
     /// A peer is on `node` by now. What is under way to it elsewhere should turn up there in a moment.
     pub(super) fn moved(&mut self, address: &Address, node: &NodeId, now: Instant) {
         let Some(way) = self.rooms.get_mut(&address.0).and_then(|ways| ways.get_mut(&address.1)) else {
@@ -180,83 +132,6 @@ impl Ways {
         if !way.is_only_at(node) {
             let since = way.has_moved(now);
             self.sought.look_for(address.clone(), since + HAND_OVER);
-        }
-    }
-
-    /// Sends one frame to several peers of a room that are believed to be on `node`. Gives back those for whom there is
-    /// too much already.
-    pub(super) fn send_to_all(
-        &mut self,
-        node: &NodeId,
-        all: DeliveryToAll,
-        now: Instant,
-        backplane: &dyn Backplane,
-    ) -> Refused {
-        let DeliveryToAll { room, to, letter, spent } = all;
-        let (free, blocked): (Vec<_>, Vec<_>) =
-            to.into_iter().partition(|peer| self.way(&room, peer).is_none_or(|way| way.is_free_to(node)));
-        let delivery = |to: PeerId| Delivery { room: room.clone(), to, letter: letter.clone(), spent };
-        let mut refused: Refused =
-            blocked.into_iter().filter_map(|peer| self.wait(delivery(peer), now, now).err()).collect();
-        if free.is_empty() {
-            return refused;
-        }
-        if !self.load.has_room_for(free.len(), free.len() * size(&letter)) {
-            refused.extend(free.into_iter().map(|peer| (delivery(peer), Undelivered::Full)));
-            return refused;
-        }
-        let first = self.copies.next_number();
-        for peer in &free {
-            self.keep(delivery(peer.clone()), node, now);
-        }
-        let marked = Letter { mark: Some(self.mark(first)), ..letter.clone() };
-        let all = DeliveryToAll { room: room.clone(), to: free, letter: marked, spent };
-        let (count, envelope) = (all.to.len() as u64, Envelope::DeliverAll(all));
-        match backplane.carry(node, envelope) {
-            Ok(()) => {}
-            Err(Undelivered::Unreachable) => self.lost(node, backplane.take_back(node), now),
-            Err(why) => {
-                let kept = (first..first + count).filter_map(|number| self.forget(number, now));
-                refused.extend(kept.map(|delivery| (delivery, why)));
-            }
-        }
-        refused
-    }
-
-    /// Hands over what this node held for a peer that is on `node` now; `last` if there is no more to come. Gives back
-    /// what cannot go there.
-    pub(super) fn hand_over(
-        &mut self,
-        node: &NodeId,
-        (room, peer): (&RoomId, &PeerId),
-        mut held: Vec<Letter>,
-        last: bool,
-        now: Instant,
-        backplane: &dyn Backplane,
-    ) -> Refused {
-        let delivery = |letter: &Letter| {
-            let (room, to, letter) = (room.clone(), peer.clone(), letter.clone());
-            Delivery { room, to, letter, spent: Duration::ZERO }
-        };
-        self.pass_on(&mut held, node, backplane);
-        for letter in &mut held {
-            if letter.mark.is_none() {
-                let number = self.keep(delivery(letter), node, now);
-                letter.mark = Some(self.mark(number));
-            }
-        }
-        let (room, peer) = (room.clone(), peer.clone());
-        let envelope = Envelope::HandOver { room, peer, held: held.clone(), last };
-        let Err(why) = backplane.carry(node, envelope) else { return Vec::new() };
-        let (ours, others): (Vec<_>, Vec<_>) = held.iter().partition(|letter| self.is_ours(letter));
-        if why == Undelivered::Unreachable {
-            // Ours come back as copies.
-            self.lost(node, backplane.take_back(node), now);
-            others.into_iter().filter_map(|letter| self.wait(delivery(letter), now, now).err()).collect()
-        } else {
-            let numbers = ours.iter().filter_map(|letter| letter.mark.as_ref()).map(|mark| mark.number);
-            let forgotten: Vec<_> = numbers.filter_map(|number| self.forget(number, now)).collect();
-            forgotten.into_iter().chain(others.into_iter().map(delivery)).map(|one| (one, why)).collect()
         }
     }
 
@@ -343,22 +218,6 @@ impl Ways {
         self.wait_again(back, now);
     }
 
-    /// A peer has been on another node for so long that what was sent elsewhere is sent again.
-    fn recall(&mut self, address: &Address, found: &Found, now: Instant) {
-        let at = match found {
-            Found::Here => &self.me,
-            Found::On(node) => node,
-            Found::Nowhere | Found::Unknown => return,
-        };
-        let Some(way) = self.way(&address.0, &address.1) else { return };
-        if way.moved().is_none_or(|moved| now.duration_since(moved) < HAND_OVER) {
-            return;
-        }
-        let numbers = way.sent_elsewhere(at);
-        let back = numbers.iter().filter_map(|number| self.forget(*number, now)).collect();
-        self.wait_again(back, now);
-    }
-
     /// `node` has stopped, and has left `held` for a peer, oldest first. What was sent there for that peer is newer, and waits
     /// again behind it. Gives back what is too much.
     pub(super) fn inherit(
@@ -429,76 +288,6 @@ impl Ways {
         self.sought.is_due_sooner()
     }
 
-    /// A peer for which something waits was looked for: what can go there goes; `put` puts into a mailbox here. An absent
-    /// one is waited for as long as `patience`. Gives back what is given up.
-    pub(super) fn found(
-        &mut self,
-        address: &Address,
-        found: &Found,
-        patience: Duration,
-        now: Instant,
-        backplane: &dyn Backplane,
-        mut put: impl FnMut(&Delivery) -> Placed,
-    ) -> Refused {
-        self.recall(address, found, now);
-        self.sought.seek_no_more(address);
-        let mut refused = Vec::new();
-        while let Some(delivery) = self.next_waiting(address) {
-            let way = self.way(&address.0, &address.1);
-            let free = |node: &NodeId| way.is_some_and(|way| way.is_only_at(node));
-            let for_long = |limit| way.is_some_and(|way| now.duration_since(way.since()) >= limit);
-            // What came to wait behind older ones has its own time.
-            let next = way.and_then(|way| way.waiting().front());
-            let over = next.is_some_and(|next| now.duration_since(next.since) >= LOOK_FOR);
-            let outcome = match found {
-                Found::Here if free(&self.me) => match put(&delivery) {
-                    Placed::Taken => Some(None),
-                    // It was accepted once, and there is room for it here.
-                    Placed::Full if over => Some(Some(Undelivered::Full)),
-                    Placed::Full | Placed::Gone => None,
-                },
-                Found::On(node) if free(node) => {
-                    self.remove_waiting(address, now);
-                    match self.carry(node, delivery, now, backplane) {
-                        // It may wait again: its node is gone.
-                        Ok(()) if self.sought.contains(address) => break,
-                        Ok(()) => {}
-                        Err(given_back) => refused.push(given_back),
-                    }
-                    continue;
-                }
-                // Of what is of no use to one who is not there, nobody is told.
-                Found::Nowhere if patience.is_zero() || is_of_the_moment(&delivery.letter) => {
-                    Some(Some(Undelivered::Absent))
-                }
-                Found::Nowhere if for_long(patience) => Some(Some(Undelivered::Expired)),
-                Found::Nowhere => break,
-                Found::Here | Found::On(_) | Found::Unknown => None,
-            };
-            match outcome {
-                Some(None) => self.remove_waiting(address, now),
-                Some(Some(why)) => {
-                    self.remove_waiting(address, now);
-                    refused.push((delivery, why));
-                }
-                None if over => {
-                    self.remove_waiting(address, now);
-                    refused.push((delivery, Undelivered::Unreachable));
-                }
-                None => break,
-            }
-        }
-        let since = self.way(&address.0, &address.1).map_or(now, Way::since);
-        if self.next_waiting(address).is_some() {
-            let next = match found {
-                Found::Nowhere => (now + LOOK_AGAIN).min(since + patience),
-                _ => now + LOOK_EVERY,
-            };
-            self.sought.look_at(address.clone(), next);
-        }
-        refused
-    }
-
     /// Everything that waits: nobody is looked for any longer.
     pub(super) fn give_up(&mut self, now: Instant) -> Vec<Delivery> {
         self.sought.clear();
@@ -514,61 +303,6 @@ impl Ways {
             }
         }
         given_up
-    }
-
-    /// Carries a letter to `node`, with nothing in its way.
-    fn carry(
-        &mut self,
-        node: &NodeId,
-        mut delivery: Delivery,
-        now: Instant,
-        backplane: &dyn Backplane,
-    ) -> Result<(), (Delivery, Undelivered)> {
-        delivery.spent = delivery.letter.read.map(|read| now.duration_since(read.at)).unwrap_or_default();
-        self.pass_on(std::slice::from_mut(&mut delivery.letter), node, backplane);
-        let number = match delivery.letter.mark {
-            // Another node keeps the copy.
-            Some(_) => None,
-            None if self.load.has_room_for(1, size(&delivery.letter)) => {
-                let number = self.keep(delivery.clone(), node, now);
-                delivery.letter.mark = Some(self.mark(number));
-                Some(number)
-            }
-            None => return Err((delivery, Undelivered::Full)),
-        };
-        match (backplane.carry(node, Envelope::Deliver(delivery.clone())), number) {
-            (Ok(()), _) => Ok(()),
-            (Err(Undelivered::Unreachable), number) => {
-                self.lost(node, backplane.take_back(node), now);
-                if number.is_none() {
-                    self.wait_again(vec![delivery], now);
-                }
-                Ok(())
-            }
-            (Err(why), Some(number)) => Err((self.forget(number, now).unwrap_or(delivery), why)),
-            (Err(why), None) => Err((delivery, why)),
-        }
-    }
-
-    /// Letters of which others keep copies go to `node`: those others are told. If one cannot be, this node keeps a copy from
-    /// now on, and that one is owed word that it need not.
-    fn pass_on(&mut self, letters: &mut [Letter], node: &NodeId, backplane: &dyn Backplane) {
-        let mut steps: BTreeMap<NodeId, Vec<Step>> = BTreeMap::new();
-        let marks = letters.iter_mut().filter_map(|letter| letter.mark.as_mut());
-        // Whoever gets its own letter back needs no telling.
-        for mark in marks.filter(|mark| mark.node != self.me && mark.node != *node) {
-            mark.hops += 1;
-            steps.entry(mark.node.clone()).or_default().push(mark.step());
-        }
-        for (keeper, steps) in steps {
-            let numbers = steps.iter().map(|step| step.number).collect();
-            if backplane.carry(&keeper, Envelope::PassedOn { to: node.clone(), steps }).is_err() {
-                self.words.push((keeper.clone(), Envelope::Settled { numbers }));
-                for letter in letters.iter_mut() {
-                    letter.mark = letter.mark.take().filter(|mark| mark.node != keeper);
-                }
-            }
-        }
     }
 
     fn keep(&mut self, delivery: Delivery, node: &NodeId, now: Instant) -> u64 {
@@ -587,10 +321,6 @@ impl Ways {
         self.way_to(&address, now).remove(&at, number);
         self.look_again(address, now);
         Some(delivery)
-    }
-
-    fn mark(&self, number: u64) -> Mark {
-        Mark { node: self.me.clone(), number, hops: 0 }
     }
 
     fn is_ours(&self, letter: &Letter) -> bool {
@@ -635,11 +365,6 @@ impl Ways {
             self.rooms.remove(room);
         }
     }
-}
-
-/// Whether its sender said that it is for nobody who is not there; what the server itself says is not.
-fn is_of_the_moment(letter: &Letter) -> bool {
-    letter.from.is_none() && letter.number != 0
 }
 
 /// The letters for single peers in an envelope that came back.

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
+use super::finding::{LOOK_EVERY, LOOK_FOR};
 use super::*;
-use crate::backplane::{Change, Departure, Entry, Listing, Numbers, Wait};
+use crate::backplane::{Backplane, Change, DeliveryToAll, Departure, Entry, Listing, Numbers, Wait};
+use crate::hub::mailbox::Mark;
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, Frame};
 
