@@ -2,9 +2,12 @@
 //!
 //! A command of one of this node's peers comes in ([`Router::act`]). What follows from it:
 //!
-//! - `post`: a message is encoded once and goes into a mailbox here, on to the node that has its peer, or waits for a
-//!   peer that has to be looked for; `ways` has the rules by which it stays in order and is not lost with another node,
-//!   `receipts` what other nodes are told of theirs;
+//! - `telling`: a message is encoded once, for all whom it is for;
+//! - `delivering`: it goes into a mailbox here, on to the node that has its peer, or waits; `ways` has the rules by which
+//!   it stays in order and is not lost with another node;
+//! - `seeking`: a peer for which something waits is looked for;
+//! - `settling`: it has arrived, or its sender is told; `receipts` has what other nodes are told of theirs, `acceptance`
+//!   what senders wait to hear;
 //! - `entrance`: a peer comes, goes, is away, or moves between nodes;
 //! - `guests`: somebody new comes into a room that is always there, and handlers speak for those who are in it;
 //! - `roaming`: a connection comes into rooms and leaves them by what it says;
@@ -16,6 +19,7 @@
 
 mod acceptance;
 mod bequest;
+mod delivering;
 mod entrance;
 mod guests;
 mod hearing;
@@ -24,9 +28,11 @@ mod inspection;
 mod names;
 mod news;
 mod operator;
-mod post;
 mod receipts;
 mod roaming;
+mod seeking;
+mod settling;
+mod telling;
 mod ways;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -159,7 +165,7 @@ impl Router {
             acceptances: Mutex::default(),
             unsaid: Mutex::default(),
             relieved: Arc::default(),
-            looking: Semaphore::new(post::LOOKS_AT_ONCE),
+            looking: Semaphore::new(seeking::LOOKS_AT_ONCE),
             untold: Arc::default(),
             deaf: Arc::default(),
             been_up: AtomicBool::new(false),
@@ -172,9 +178,9 @@ impl Router {
         });
         let follow = news::follow(Arc::downgrade(&router), notices);
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(follow));
-        let seek = post::seek(Arc::downgrade(&router));
+        let seek = seeking::seek(Arc::downgrade(&router));
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(seek));
-        let give_receipts = post::give_receipts(Arc::downgrade(&router));
+        let give_receipts = receipts::give_receipts(Arc::downgrade(&router));
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(give_receipts));
         let show_rosters = news::show_rosters(Arc::downgrade(&router));
         router.tasks.spawn(stop.clone().run_until_cancelled_owned(show_rosters));

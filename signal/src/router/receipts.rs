@@ -1,11 +1,15 @@
 //! What other nodes are owed: word of what became of the letters of which they keep copies.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Weak;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
+use super::Router;
+use crate::backplane::Envelope;
 use crate::hub::mailbox::Mark;
 use crate::message::NodeId;
 
@@ -13,7 +17,7 @@ use crate::message::NodeId;
 /// however long. Of more, those are forgotten that have been owed anything for longest.
 const UNREACHABLE: usize = 256;
 /// Receipts are gathered for so long: few enough come together that what is behind them does not wait.
-pub(super) const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Receipts that have still to be given.
 #[derive(Debug, Default)]
@@ -38,12 +42,12 @@ impl Receipts {
     }
 
     /// Waits until there are some.
-    pub(super) async fn added(&self) {
+    async fn added(&self) {
         self.added.notified().await;
     }
 
     /// All of them, by the node that is owed them.
-    pub(super) fn take(&self) -> BTreeMap<NodeId, Vec<u64>> {
+    fn take(&self) -> BTreeMap<NodeId, Vec<u64>> {
         std::mem::take(&mut *self.numbers.lock())
     }
 
@@ -62,6 +66,32 @@ impl Receipts {
     /// All that could not be given. `gives` tries to give it: what it does not is kept.
     pub(super) fn give_again(&self, gives: impl Fn(&NodeId, &[u64]) -> bool) {
         self.ungiven.lock().retain(|(node, numbers)| !gives(node, numbers));
+    }
+}
+
+impl Router {
+    /// Gives other nodes their receipts.
+    pub(super) fn give_receipts(&self) {
+        for (node, numbers) in self.receipts.take() {
+            if !self.gives(&node, &numbers) {
+                self.receipts.keep(node, numbers);
+            }
+        }
+    }
+
+    /// Whether these receipts are on their way to `node`.
+    pub(super) fn gives(&self, node: &NodeId, numbers: &[u64]) -> bool {
+        self.backplane.carry(node, Envelope::Settled { numbers: numbers.to_vec() }).is_ok()
+    }
+}
+
+/// Gives other nodes their receipts, until the router is gone.
+pub(super) async fn give_receipts(router: Weak<Router>) {
+    while let Some(receipts) = router.upgrade().map(|router| router.receipts.clone()) {
+        receipts.added().await;
+        sleep(GATHER).await;
+        let Some(router) = router.upgrade() else { return };
+        router.give_receipts();
     }
 }
 
