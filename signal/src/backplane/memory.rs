@@ -20,8 +20,8 @@ use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
 
 /// Envelopes that may wait for a node.
 const INBOX: usize = 65_536;
-/// Ended rooms are not looked for among so few.
-const FEW_ROOMS: usize = 1_024;
+/// Among so few it is not looked for what has ended.
+const FEW: usize = 1_024;
 /// Of those who have left a room, so many are remembered; then those who left longest ago may come back.
 const MAX_GONE: usize = 10_000;
 
@@ -41,7 +41,7 @@ struct Shared {
     awaited: HashMap<RoomId, BTreeMap<NodeId, Instant>>,
     /// Registered names: whose they are, and until when.
     registered: HashMap<RoomId, (String, Instant)>,
-    /// So many rooms are worth a look for ended ones.
+    /// Of so much it is worth a look what has ended.
     look_at: usize,
 }
 
@@ -71,7 +71,7 @@ impl Bus {
                 inboxes: BTreeMap::new(),
                 awaited: HashMap::new(),
                 registered: HashMap::new(),
-                look_at: FEW_ROOMS,
+                look_at: FEW,
             })),
             lifetimes,
         }
@@ -176,16 +176,20 @@ impl Shared {
         self.rooms.get_mut(room)
     }
 
-    /// Looks for ended rooms when there are twice as many as the last look left: each costs the same in the long run.
+    /// Looks for what has ended when there is twice as much as the last look left: each costs the same in the long run.
     fn end_what_is_over(&mut self, lifetimes: &Lifetimes) {
-        if self.rooms.len() + self.registered.len() < self.look_at {
+        if self.len() < self.look_at {
             return;
         }
         self.rooms.retain(|_, kept| !kept.is_over(lifetimes));
         let now = chance::now();
         self.awaited.retain(|_, nodes| nodes.values().any(|until| *until > now));
         self.registered.retain(|_, (_, until)| *until > now);
-        self.look_at = (2 * (self.rooms.len() + self.registered.len())).max(FEW_ROOMS);
+        self.look_at = (2 * self.len()).max(FEW);
+    }
+
+    fn len(&self) -> usize {
+        self.rooms.len() + self.registered.len() + self.awaited.len()
     }
 }
 
@@ -356,6 +360,7 @@ impl Backplane for Memory {
         let seen = kept.map(|kept| kept.snapshot(&[]));
         if !seen.as_ref().is_some_and(Snapshot::has_somebody) {
             let until = chance::now() + lasts;
+            shared.end_what_is_over(&self.bus.lifetimes);
             shared.awaited.entry(room.clone()).or_default().insert(self.node.clone(), until);
         }
         done(Ok(seen))
@@ -496,4 +501,15 @@ mod tests {
     }
 
     conforms!(Bus);
+
+    #[tokio::test]
+    async fn names_that_nobody_gets_are_not_remembered_for_ever() {
+        let bus = Bus::new(LIFETIMES);
+        let (memory, _notices) = bus.connect(NodeId::new("a"));
+        for number in 0..10 * FEW {
+            let name = RoomId::new(format!("peerjs/{number}"));
+            memory.look_out(&name, Duration::ZERO).await.unwrap();
+        }
+        assert!(bus.shared.lock().len() <= 2 * FEW);
+    }
 }
