@@ -7,6 +7,7 @@ const PLAIN: Settings<'_> = &[];
 const ELSEWHERE: Settings<'_> =
     &[("PEERJS__PATH", "/my/app/"), ("PEERJS__KEY", "secret"), ("PEERJS__DISCOVERY", "true")];
 const LISTED: Settings<'_> = &[("ORIGINS", "https://app.example")];
+const NARROW: Settings<'_> = &[("LIMITS__ARRIVING", "1")];
 const ROOMY: Settings<'_> = &[("PEERJS__KEY", "room"), ("ROOMS__CREATE_ON_ENTRY", "false")];
 
 scenes!(one_node, PLAIN;
@@ -16,6 +17,7 @@ scenes!(one_node, PLAIN;
     the_nodes_own_pages_stay_where_they_are,
 );
 scenes!(both, ELSEWHERE; the_path_and_the_key_are_the_operators, everybody_is_listed_on_every_node);
+scenes!(one_node, NARROW; who_is_sent_away_and_does_not_go_keeps_nobody_out);
 scenes!(one_node, LISTED; only_pages_of_listed_origins_get_a_name);
 scenes!(one_node, ROOMY; a_key_may_be_the_name_of_a_page, names_need_no_rooms_that_are_made_by_entering);
 
@@ -47,6 +49,15 @@ async fn a_wrong_key_is_told(house: &mut House) {
         assert_eq!((reply.status, &*reply.body), (401, "Invalid key provided"), "{path}");
         assert!(reply.header("content-type").starts_with("text/plain"));
         assert_eq!(reply.header("access-control-allow-origin"), "https://app.example");
+    }
+}
+
+async fn who_is_sent_away_and_does_not_go_keeps_nobody_out(house: &mut House) {
+    let eve = house.browser("Eve");
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(eve.knocks("/peerjs?key=wrong&id=eve&token=t").await.expect("a socket"));
+        PeerJs::gets(&house.browser("Alice"), "alice", "t").await;
     }
 }
 

@@ -13,7 +13,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -77,8 +77,7 @@ impl Site {
         self.tasks.spawn(async move {
             // A task is as large as the largest of its moments: what is over soon is kept apart.
             let who = (admitted, address);
-            let socket = Box::pin(site.open_socket(upgrade, dialect, (visit, who), entered)).await;
-            drop(turn);
+            let socket = Box::pin(site.open_socket(upgrade, dialect, (visit, who), (entered, turn))).await;
             if let Some(mut socket) = socket {
                 socket.serve().await;
             }
@@ -135,7 +134,7 @@ impl Site {
         upgrade: OnUpgrade,
         dialect: &'static dyn Dialect,
         (visit, (admitted, address)): (Visit, (Admitted, IpAddr)),
-        entered: oneshot::Sender<Result<(), Refusal>>,
+        (entered, turn): (oneshot::Sender<Result<(), Refusal>>, OwnedSemaphorePermit),
     ) -> Option<Socket<Wire>> {
         let welcome = match self.welcome(dialect, visit, &admitted).await {
             Ok(welcome) => welcome,
@@ -144,6 +143,8 @@ impl Site {
                 return None;
             }
         };
+        // What follows waits for the client, which may take its time.
+        drop(turn);
         // A client that has hung up meanwhile is one whose upgrade fails.
         let _ = entered.send(Ok(()));
         let upgraded = timeout(UPGRADE_DEADLINE, upgrade).await;
