@@ -20,7 +20,10 @@ scenes!(one_node, PLAIN; a_page_of_any_host_may_use_the_client_module_and_the_ap
 scenes!(one_node, WITH_ORIGINS; with_origins_listed_only_their_pages_may);
 scenes!(both, PLAIN; a_password_opens_no_room_that_is_not_there);
 scenes!(both, MANAGED; a_program_gets_into_no_room_that_nobody_made);
-scenes!(one_node, STRICT; who_tries_too_many_passwords_has_to_wait);
+scenes!(one_node, STRICT;
+    who_tries_too_many_passwords_has_to_wait,
+    passwords_that_are_tried_at_the_same_moment_are_counted_too,
+);
 scenes!(one_node, PLAIN; what_is_not_asked_for_is_refused_in_json);
 
 async fn a_password_opens_no_room_that_is_not_there(house: &mut House) {
@@ -204,6 +207,18 @@ async fn who_tries_too_many_passwords_has_to_wait(house: &mut House) {
     let page = bob.posts_form("/room/capsule", &[("password", "x")]).await;
     assert!(page.status == 429 && page.is_page() && !page.header("retry-after").is_empty(), "{page:?}");
     assert_eq!(bob.asks_for("another", json!({ "password": "x" })).await.status, 201);
+}
+
+async fn passwords_that_are_tried_at_the_same_moment_are_counted_too(house: &mut House) {
+    let carols: Vec<_> = (0..30).map(|_| house.browser("Carol")).collect();
+    house.browser("Alice").makes_room(json!({ "name": "capsule", "password": "x" })).await;
+    let guesses = carols
+        .into_iter()
+        .map(async |mut carol| carol.asks_for("capsule", json!({ "password": "y" })).await.status);
+    let said = futures_util::future::join_all(guesses).await;
+    let tried = said.iter().filter(|status| **status == 401).count();
+    assert_eq!(tried, 3, "{said:?}");
+    assert!(said.iter().all(|status| matches!(status, 401 | 429)), "{said:?}");
 }
 
 async fn what_is_not_asked_for_is_refused_in_json(house: &mut House) {

@@ -69,21 +69,6 @@ impl<K: Eq + Hash> Tries<K> {
 
     /// One more try at `now`; how long to wait if it is one too many.
     pub fn allow(&self, key: K, now: Instant) -> Result<(), Duration> {
-        self.check(&key, now)?;
-        self.count(key, now);
-        Ok(())
-    }
-
-    /// Whether another try is allowed at `now`; how long to wait if not.
-    pub fn check(&self, key: &K, now: Instant) -> Result<(), Duration> {
-        let counted = self.counted.lock();
-        let Some((count, since)) = counted.get(key) else { return Ok(()) };
-        let left = MINUTE.saturating_sub(now.duration_since(*since));
-        if *count >= self.per_minute && !left.is_zero() { Err(left) } else { Ok(()) }
-    }
-
-    /// There was another try at `now`.
-    pub fn count(&self, key: K, now: Instant) {
         let mut counted = self.counted.lock();
         if counted.len() >= MAX_KEYS {
             counted.retain(|_, (_, since)| now.duration_since(*since) < MINUTE);
@@ -92,10 +77,22 @@ impl<K: Eq + Hash> Tries<K> {
             }
         }
         let (count, since) = counted.entry(key).or_insert((0, now));
-        if now.duration_since(*since) >= MINUTE {
+        let left = MINUTE.saturating_sub(now.duration_since(*since));
+        if left.is_zero() {
             (*count, *since) = (0, now);
         }
+        if *count >= self.per_minute {
+            return Err(left);
+        }
         *count += 1;
+        Ok(())
+    }
+
+    /// One try was none, as it turns out.
+    pub fn forgive(&self, key: &K) {
+        if let Some((count, _)) = self.counted.lock().get_mut(key) {
+            *count = count.saturating_sub(1);
+        }
     }
 }
 
@@ -151,5 +148,10 @@ mod tests {
         assert_eq!(tries.allow("a", now + MINUTE / 4), Err(MINUTE * 3 / 4));
         tries.allow("b", now).unwrap();
         tries.allow("a", now + MINUTE).unwrap();
+        tries.allow("a", now + MINUTE).unwrap();
+        tries.forgive(&"a");
+        tries.forgive(&"unknown");
+        tries.allow("a", now + MINUTE).unwrap();
+        tries.allow("a", now + MINUTE).unwrap_err();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Each takes 19 MiB and some 20 ms of a core: no more than this at once, whoever asks.
 const AT_ONCE: usize = 2;
@@ -29,18 +29,37 @@ pub async fn hash(password: String) -> Option<String> {
         };
         Some(hash.to_string())
     };
-    off_the_loop(hash).await.flatten()
+    Turn::comes().await?.off_the_loop(hash).await.flatten()
 }
 
-/// Whether `password` is the one that `hash`, which [`hash()`] made, was made of.
-pub async fn matches(password: String, hash: String) -> bool {
-    let matches = move || {
-        let hash = PasswordHash::new(&hash).ok()?;
-        let digest = digest(&password, &hash.salt?)?;
-        // Compared in constant time.
-        Some(digest == hash.hash?)
-    };
-    off_the_loop(matches).await.flatten().unwrap_or(false)
+/// Who has it may hash. It ends with the work, also when nobody waits for that any more.
+pub struct Turn(OwnedSemaphorePermit);
+
+impl Turn {
+    /// Waits until it is one's turn; `None` if it never will be.
+    pub async fn comes() -> Option<Self> {
+        TURNS.clone().acquire_owned().await.ok().map(Self)
+    }
+
+    /// Whether `password` is the one that `hash`, which [`hash()`] made, was made of.
+    pub async fn matches(self, password: String, hash: String) -> bool {
+        let matches = move || {
+            let hash = PasswordHash::new(&hash).ok()?;
+            let digest = digest(&password, &hash.salt?)?;
+            // Compared in constant time.
+            Some(digest == hash.hash?)
+        };
+        self.off_the_loop(matches).await.flatten().unwrap_or(false)
+    }
+
+    async fn off_the_loop<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let work = move || {
+            let done = work();
+            drop(self.0);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.ok()
+    }
 }
 
 fn digest(password: &str, salt: &[u8]) -> Option<Output> {
@@ -51,17 +70,6 @@ fn digest(password: &str, salt: &[u8]) -> Option<Output> {
         Argon2::default().hash_password_into_with_memory(password.as_bytes(), salt, &mut digest, &mut memory);
     MEMORY.lock().push(memory);
     done.ok().and_then(|()| Output::new(&digest).ok())
-}
-
-/// Does `work` when it is its turn. The turn ends with the work, also when nobody waits for it any more.
-async fn off_the_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let turn = TURNS.clone().acquire_owned().await.ok()?;
-    let work = move || {
-        let done = work();
-        drop(turn);
-        done
-    };
-    tokio::task::spawn_blocking(work).await.ok()
 }
 
 #[cfg(test)]
@@ -79,16 +87,20 @@ mod tests {
             Argon2::default().verify_password(b"correct horse", &parsed).is_ok(),
             "a PHC string like any other"
         );
-        assert!(matches("correct horse".into(), hash.clone()).await);
-        assert!(!matches("battery staple".into(), hash).await);
-        assert!(!matches("x".into(), "not a hash".into()).await);
+        let matches = async |password: &str, hash: &str| {
+            Turn::comes().await.unwrap().matches(password.into(), hash.into()).await
+        };
+        assert!(matches("correct horse", &hash).await);
+        assert!(!matches("battery staple", &hash).await);
+        assert!(!matches("x", "not a hash").await);
     }
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_keeps_its_turn() {
         let (begun, has_begun) = std::sync::mpsc::channel();
         let (end, may_end) = std::sync::mpsc::channel::<()>();
-        let asked = tokio::spawn(off_the_loop(move || {
+        let turn = Turn::comes().await.unwrap();
+        let asked = tokio::spawn(turn.off_the_loop(move || {
             begun.send(()).unwrap();
             let _ = may_end.recv();
         }));
