@@ -220,10 +220,27 @@ pub enum Envelope {
         /// The peer.
         peer: PeerId,
     },
-    /// How long have these peers been silent?
-    AskSilence {
+    /// The receiving node is to answer.
+    Question {
         /// Names the answer.
-        ask: u64,
+        number: u64,
+        /// What.
+        question: Question,
+    },
+    /// What the receiving node has asked.
+    Answer {
+        /// The question's number.
+        number: u64,
+        /// What is said to it.
+        answer: Answer,
+    },
+}
+
+/// What one node asks another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// How long have these peers been silent? Answered with [`Answer::Silence`].
+    Silence {
         /// The peers' room.
         room: RoomId,
         /// The peers.
@@ -231,39 +248,34 @@ pub enum Envelope {
     },
     /// Does the connection of this peer answer a ping, sent now?
     Challenge {
-        /// Names the answer, in which the peer is if it does.
-        ask: u64,
         /// The peer's room.
         room: RoomId,
         /// The peer.
         peer: PeerId,
     },
-    /// Has what was said before this been taken in? What is carried is in order, so an answer says that it has.
-    HaveYouHeard {
-        /// Names the answer.
-        ask: u64,
-    },
+    /// Has what was said before this been taken in? What is carried is in order, so any answer says that it has.
+    HaveYouHeard,
     /// Is all that was said through the receiving node to those in this room where they are? Answered when it is.
     HaveTheyHeard {
-        /// Names the answer.
-        ask: u64,
         /// The room.
         room: RoomId,
     },
-    /// Every connection of a dialect is to be sent away.
+    /// Every connection of a dialect is to be sent away. Answered when they are gone.
     Kick {
-        /// Names the answer, which comes when they are gone.
-        ask: u64,
         /// The dialect's name.
         dialect: String,
     },
-    /// The answer to [`Envelope::AskSilence`], and to others.
-    Silence {
-        /// The question's name.
-        ask: u64,
-        /// Milliseconds since each was last heard; only of those that this node has.
-        silence: Vec<(PeerId, u64)>,
-    },
+}
+
+/// What one node answers another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is so, or is so by now.
+    Yes,
+    /// It is not.
+    No,
+    /// Milliseconds since each of the peers was last heard; only of those that the answering node has.
+    Silence(Vec<(PeerId, u64)>),
 }
 
 /// A letter for one peer.

@@ -13,6 +13,7 @@
 //! - `roaming`: a connection comes into rooms and leaves them by what it says;
 //! - `names`: a peer gets, gives up or loses a name that is its own in the whole cluster;
 //! - `operator`: what an operator asks of all nodes;
+//! - `questions`: what nodes ask each other, and what they answer;
 //! - `hearing`: whether what was said through one node has come where it belongs, before more is said through another;
 //! - `bequest`: a node stops, and leaves what it holds to another one;
 //! - `news`: what other nodes say, and what becomes of this node's peers by it.
@@ -28,6 +29,7 @@ mod inspection;
 mod names;
 mod news;
 mod operator;
+mod questions;
 mod receipts;
 mod roaming;
 mod seeking;
@@ -46,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backplane::pressure::Relief;
-use crate::backplane::{Backplane, Change, Changed, Envelope, Notice, Refusal};
+use crate::backplane::{Answer, Backplane, Change, Changed, Envelope, Notice, Refusal};
 use crate::chance;
 use crate::dialect::{self, AllTerms, Dialect};
 use crate::goodbye::Goodbye;
@@ -86,9 +88,6 @@ pub struct Rules {
 const UNSAID_FOR: Duration = Duration::from_secs(60);
 /// Words that may wait for nodes that cannot be reached; then the oldest is forgotten.
 const MAX_UNSAID: usize = 20_000;
-
-/// How long each of some peers has been silent, in milliseconds.
-type Silence = Vec<(PeerId, u64)>;
 
 /// What comes after a frame.
 #[derive(Default)]
@@ -131,7 +130,7 @@ pub struct Router {
     challenged: Mutex<HashSet<RoomId>>,
     /// Held while peers are being removed.
     removing: Arc<Semaphore>,
-    asks: Mutex<HashMap<u64, mpsc::Sender<Silence>>>,
+    asks: Mutex<HashMap<u64, mpsc::Sender<Answer>>>,
     next_ask: AtomicU64,
 }
 
@@ -461,10 +460,6 @@ impl Router {
         self.metrics.unsettled_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let _ = self.has_been_up();
         self.metrics.backplane(self.backplane.is_up(), &self.backplane.numbers());
-    }
-
-    fn next_ask(&self) -> u64 {
-        self.next_ask.fetch_add(1, Ordering::Relaxed)
     }
 }
 

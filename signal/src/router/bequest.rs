@@ -8,12 +8,15 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
 
 use super::Router;
-use super::entrance::{Ask, SILENCE_DEADLINE};
+use super::questions::Ask;
 use super::ways::Address;
-use crate::backplane::{Delivery, Envelope};
+use crate::backplane::{Delivery, Envelope, Question};
 use crate::chance;
 use crate::hub::mailbox::Letter;
 use crate::message::{NodeId, PeerId, RoomId};
+
+/// How long a node that lives has to say so.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 impl Router {
     /// The node stops. What it still holds for its peers, and what waits here for others, goes to another node, which
@@ -53,13 +56,12 @@ impl Router {
             let node = node.clone();
             async move {
                 let (ask, mut answers) = Ask::open(self, 1);
-                let (room, peers) = (RoomId::new(""), Vec::new());
-                self.backplane.carry(&node, Envelope::AskSilence { ask: ask.number, room, peers }).ok()?;
+                ask.put(&node, Question::HaveYouHeard).ok()?;
                 answers.recv().await.map(|_| node)
             }
         };
         let asked: FuturesUnordered<_> = others.iter().map(ask).collect();
-        let answered = asked.filter_map(std::future::ready).take_until(sleep(SILENCE_DEADLINE));
+        let answered = asked.filter_map(std::future::ready).take_until(sleep(ANSWER_WITHIN));
         answered.collect().await
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Router, Silence, millis};
-use crate::backplane::{Change, Changed, Creation, Departure, Entry, Envelope, Refusal};
+use super::questions::Ask;
+use super::{Router, millis};
+use crate::backplane::{Answer, Change, Changed, Creation, Departure, Entry, Question, Refusal};
 use crate::chance;
 use crate::dialect::{self, Away, Dialect};
 use crate::goodbye::Goodbye;
@@ -21,29 +21,7 @@ use crate::metrics::Resume;
 /// How often a connection tries for a seat while others take the one that it was about to take.
 pub(super) const TRIES: usize = 3;
 /// How long other nodes have to say how silent their peers are.
-pub(super) const SILENCE_DEADLINE: Duration = Duration::from_millis(500);
-
-/// A question to other nodes, as long as somebody waits for its answers: the request that asks may break off.
-pub(super) struct Ask<'a> {
-    router: &'a Router,
-    pub number: u64,
-}
-
-impl<'a> Ask<'a> {
-    /// A question to so many.
-    pub(super) fn open(router: &'a Router, answers: usize) -> (Self, mpsc::Receiver<Silence>) {
-        let number = router.next_ask();
-        let (sender, receiver) = mpsc::channel(answers);
-        router.asks.lock().insert(number, sender);
-        (Self { router, number }, receiver)
-    }
-}
-
-impl Drop for Ask<'_> {
-    fn drop(&mut self) {
-        self.router.asks.lock().remove(&self.number);
-    }
-}
+const SILENCE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// The last words to a peer that is not a member any more.
 pub(super) fn removed(room: &RoomId) -> Option<Frame> {
@@ -157,14 +135,13 @@ impl Router {
         }
         let (ask, mut answers) = Ask::open(self, by_node.len().max(1));
         for (node, peers) in &by_node {
-            let question = Envelope::AskSilence { ask: ask.number, room: room.clone(), peers: peers.clone() };
-            let _ = self.backplane.carry(node, question);
+            let _ = ask.put(node, Question::Silence { room: room.clone(), peers: peers.clone() });
         }
         let listen = async {
             for _ in &by_node {
-                let answer = answers.recv().await.unwrap_or_default();
-                silence
-                    .extend(answer.into_iter().map(|(peer, millis)| (peer, Duration::from_millis(millis))));
+                if let Some(Answer::Silence(there)) = answers.recv().await {
+                    silence.extend(there.into_iter().map(|(peer, ms)| (peer, Duration::from_millis(ms))));
+                }
             }
         };
         let _ = timeout(SILENCE_DEADLINE, listen).await;

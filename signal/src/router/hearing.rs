@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::Router;
-use super::entrance::Ask;
-use crate::backplane::Envelope;
+use super::questions::Ask;
+use crate::backplane::Question;
 use crate::backplane::pressure::Relief;
 use crate::breakage::{Breakage, is_broken};
 use crate::hub::Seated;
@@ -28,8 +28,7 @@ impl Router {
             return true;
         }
         let (ask, mut answers) = Ask::open(self, nodes.len());
-        let question = || Envelope::HaveYouHeard { ask: ask.number };
-        let asked = nodes.iter().filter(|node| self.backplane.carry(node, question()).is_ok()).count();
+        let asked = nodes.iter().filter(|node| ask.put(node, Question::HaveYouHeard).is_ok()).count();
         let all = async {
             for _ in 0..asked {
                 answers.recv().await;
@@ -49,8 +48,8 @@ impl Router {
     /// Waits until `node` says that all is heard that was said there to those in `room`, but not for one that does not say so.
     async fn is_heard_out(&self, node: &NodeId, room: &RoomId) {
         let (ask, mut answers) = Ask::open(self, 1);
-        let question = Envelope::HaveTheyHeard { ask: ask.number, room: room.clone() };
-        if !is_broken(Breakage::NotHeardOut) && self.backplane.carry(node, question).is_ok() {
+        let question = Question::HaveTheyHeard { room: room.clone() };
+        if !is_broken(Breakage::NotHeardOut) && ask.put(node, question).is_ok() {
             let _ = timeout(OLDER_WORDS, answers.recv()).await;
         }
     }

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::Router;
-use super::entrance::{Ask, TRIES, Wish};
-use crate::backplane::{Creation, Entry, Envelope, Refusal};
+use super::entrance::{TRIES, Wish};
+use super::questions::Ask;
+use crate::backplane::{Answer, Creation, Entry, Envelope, Question, Refusal};
 use crate::breakage::{Breakage, is_broken};
 use crate::chance;
 use crate::dialect::{Dialect, Takeover, own_room};
@@ -109,15 +110,14 @@ impl Router {
             return self.challenge(room, peer).await;
         }
         let (ask, mut answers) = Ask::open(self, 1);
-        let challenge = Envelope::Challenge { ask: ask.number, room: room.clone(), peer: peer.clone() };
-        match self.backplane.carry(node, challenge) {
+        match ask.put(node, Question::Challenge { room: room.clone(), peer: peer.clone() }) {
             Ok(()) => {}
             Err(Undelivered::Unreachable) => return false,
             // Its node lives, and has much to do.
             Err(_) => return true,
         }
         let answer = timeout(ANSWER_WITHIN + ON_THE_WAY, answers.recv()).await;
-        matches!(answer, Ok(Some(silence)) if !silence.is_empty())
+        matches!(answer, Ok(Some(Answer::Yes)))
     }
 
     /// Pings one of this node's peers at once: whether it is heard in time.

@@ -108,45 +108,8 @@ impl Router {
                 }
             }
             Envelope::Appeared { room, peer } => self.appeared(&room, &peer),
-            Envelope::AskSilence { ask, room, peers } => {
-                let silence = self.hub.lock().silence(&room, &peers, chance::now());
-                let millis = |silence: Duration| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-                let silence = silence.into_iter().map(|(peer, silence)| (peer, millis(silence))).collect();
-                let _ = self.backplane.carry(from_node, Envelope::Silence { ask, silence });
-            }
-            Envelope::Challenge { ask, room, peer } => {
-                let (router, from) = (self.clone(), from_node.clone());
-                self.tasks.spawn(async move {
-                    let answers = router.challenge(&room, &peer).await;
-                    let silence = answers.then_some((peer, 0)).into_iter().collect();
-                    let _ = router.backplane.carry(&from, Envelope::Silence { ask, silence });
-                });
-            }
-            Envelope::HaveYouHeard { ask } => {
-                let _ = self.backplane.carry(from_node, Envelope::Silence { ask, silence: Vec::new() });
-            }
-            Envelope::HaveTheyHeard { ask, room } => {
-                let (router, from) = (self.clone(), from_node.clone());
-                self.tasks.spawn(async move {
-                    if router.they_have_heard(&room).await {
-                        let _ = router.backplane.carry(&from, Envelope::Silence { ask, silence: Vec::new() });
-                    }
-                });
-            }
-            Envelope::Kick { ask, dialect } => {
-                let (router, from) = (self.clone(), from_node.clone());
-                self.tasks.spawn(async move {
-                    if router.kick_here(&dialect).await {
-                        let done = Envelope::Silence { ask, silence: Vec::new() };
-                        let _ = router.backplane.carry(&from, done);
-                    }
-                });
-            }
-            Envelope::Silence { ask, silence } => {
-                if let Some(waiting) = self.asks.lock().get(&ask) {
-                    let _ = waiting.try_send(silence);
-                }
-            }
+            Envelope::Question { number, question } => self.asked(from_node, number, question),
+            Envelope::Answer { number, answer } => self.answered(number, answer),
         }
     }
 

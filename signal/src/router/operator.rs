@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::Router;
-use super::entrance::Ask;
-use crate::backplane::{Envelope, Refusal};
+use super::questions::Ask;
+use crate::backplane::{Question, Refusal};
 use crate::goodbye::Goodbye;
 use crate::message::Undelivered;
 
@@ -24,8 +24,7 @@ impl Router {
         let (ask, mut answers) = Ask::open(self, others.len().max(1));
         let mut told = 0;
         for node in others {
-            let kick = Envelope::Kick { ask: ask.number, dialect: dialect.to_owned() };
-            match self.backplane.carry(&node, kick) {
+            match ask.put(&node, Question::Kick { dialect: dialect.to_owned() }) {
                 Ok(()) => told += 1,
                 // A node that is gone has no connections.
                 Err(Undelivered::Unreachable) => {}
