@@ -67,7 +67,7 @@ use serde_json::value::RawValue;
 use crate::access::admission::Admitted;
 use crate::dialect::mesh::error;
 use crate::goodbye::Goodbye;
-use crate::message::{PeerId, Speaker};
+use crate::message::{Command, Destination, NotSeated, PeerId, Speaker};
 use crate::router::Router;
 use handler::{Entry, Registered};
 
@@ -226,9 +226,10 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Whether one more room may be made for whoever comes to it; it is counted.
-    pub fn makes_room(&self, now: Instant) -> bool {
-        self.rooms_made.allow(self.address, now).is_ok()
+    /// Why whoever comes to it does not get what it asks for, if that is too much for its address; what it gets is counted.
+    pub fn refuses(&self, command: &Command, now: Instant) -> Option<NotSeated> {
+        let makes_room = matches!(command, Command::Go(Destination::New(_)));
+        (makes_room && self.rooms_made.allow(self.address, now).is_err()).then_some(NotSeated::TooManyMade)
     }
 
     /// Calls the handler of a message that `speaker` has said, and that was read at `read`.

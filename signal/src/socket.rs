@@ -24,7 +24,7 @@ use crate::goodbye::Goodbye;
 use crate::handlers::{Desk, Running};
 use crate::hub::Seated;
 use crate::hub::mailbox::Letter;
-use crate::message::{Command, Destination, Event, Frame, NotSeated, Parting, PeerId, Profile};
+use crate::message::{Command, Event, Frame, Parting, PeerId, Profile};
 use crate::metrics::{Connected, Metrics};
 use crate::router::Router;
 
@@ -412,8 +412,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             let call = self.desk.call(&self.router, speaker, (&kind, payload, target), now)?;
             return self.begin(call, now).await;
         }
-        if matches!(command, Command::Go(Destination::New(_))) && !self.desk.makes_room(now) {
-            let words = self.dialect.encode(&Event::NotSeated(NotSeated::TooManyMade));
+        if let Some(why) = self.desk.refuses(&command, now) {
+            let words = self.dialect.encode(&Event::NotSeated(why));
             return words.map_or(Ok(()), |words| self.router.reply(speaker, words));
         }
         let next = self.router.act(self.dialect, speaker, command, now).await?;
