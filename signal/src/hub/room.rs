@@ -122,8 +122,8 @@ pub struct Room {
     /// Own peers that are to be claimed again: until then they are not given up, whatever the directory says.
     forgotten: BTreeSet<PeerId>,
     recall: Option<Recall>,
-    /// Who came or went without word of it.
-    missed: BTreeSet<PeerId>,
+    /// Who came or went without word of it, and whether it was here before.
+    missed: BTreeMap<PeerId, bool>,
 }
 
 /// The directory has lost the room, and members that it does not name may still be about to be written again: they are
@@ -154,7 +154,7 @@ impl Room {
             members,
             forgotten: BTreeSet::new(),
             recall: None,
-            missed: BTreeSet::new(),
+            missed: BTreeMap::new(),
         }
     }
 
@@ -170,14 +170,20 @@ impl Room {
         let waits = self.recall.is_some_and(|recall| !recall.is_over);
         let members = snapshot.members.into_iter().collect();
         let mut before = std::mem::replace(&mut self.members, members);
-        let came = self.members.keys().filter(|peer| !before.contains_key(*peer));
-        self.missed.extend(came.cloned());
+        for (peer, member) in &self.members {
+            let was = before.get(peer);
+            // Who is claimed again, or written again after a loss, has not been away.
+            let came_back = was.is_some_and(|was| (snapshot.began..member.born).contains(&was.born));
+            if was.is_none() || came_back && !self.forgotten.contains(peer) {
+                self.missed.entry(peer.clone()).or_insert(came_back);
+            }
+        }
         before.retain(|peer, _| !self.members.contains_key(peer));
         for (peer, member) in before {
             if waits && member.claim.0 < snapshot.began {
                 self.members.insert(peer, member);
             } else {
-                self.missed.insert(peer);
+                self.missed.entry(peer).or_insert(true);
             }
         }
         let is_whole = self.members.values().all(|member| member.claim.0 >= snapshot.began);
@@ -212,10 +218,14 @@ impl Room {
     }
 
     /// Who came or went without this node having word of it: was read from the directory; each once. With the node that has
-    /// those who are here.
+    /// those who are here; who has left and come back is in it as one, and then as the other.
     pub fn take_missed(&mut self) -> Vec<(PeerId, Option<NodeId>)> {
         let missed = std::mem::take(&mut self.missed).into_iter();
-        missed.map(|peer| (peer.clone(), self.member(&peer).map(|member| member.node.clone()))).collect()
+        let told = missed.flat_map(|(peer, was_here)| {
+            let came = self.member(&peer).map(|member| (peer.clone(), Some(member.node.clone())));
+            was_here.then_some((peer, None)).into_iter().chain(came)
+        });
+        told.collect()
     }
 
     /// How many are in it.

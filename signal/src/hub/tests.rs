@@ -294,6 +294,36 @@ fn who_came_and_went_without_word_of_it_is_known_when_the_room_is_read() {
 }
 
 #[test]
+fn who_left_and_came_back_without_word_of_it_is_known_by_the_time_of_coming() {
+    let (mut hub, now) = (hub(), Instant::now());
+    alice_enters(&mut hub, 1, false, now);
+    let alice = ("alice", member("here", 1));
+    hub.apply(&room(), 2, &peer("bob"), Some(member("there", 2)));
+    let moved = Member { born: 2, ..member("elsewhere", 3) };
+    hub.replace(&room(), snapshot(3, &[alice.clone(), ("bob", moved)]), now);
+    assert_eq!(hub.take_missed(&room()), [], "he has only moved");
+    hub.replace(&room(), snapshot(5, &[alice.clone(), ("bob", member("there", 5))]), now);
+    let both = [(peer("bob"), None), (peer("bob"), Some(node("there")))];
+    assert_eq!(hub.take_missed(&room()), both);
+
+    hub.replace(&room(), snapshot(6, std::slice::from_ref(&alice)), now);
+    hub.replace(&room(), snapshot(7, &[alice.clone(), ("bob", member("there", 7))]), now);
+    assert_eq!(hub.take_missed(&room()), both, "also if the room was read in between");
+    let carol = ("carol", member("there", 8));
+    hub.replace(&room(), snapshot(8, &[alice.clone(), ("bob", member("there", 7)), carol]), now);
+    hub.replace(&room(), snapshot(9, &[alice, ("bob", member("there", 7))]), now);
+    assert_eq!(hub.take_missed(&room()), [], "who came and went meanwhile was never there");
+
+    hub.is_forgotten();
+    let again = [("alice", member("here", 11)), ("bob", member("there", 7))];
+    hub.adopt(&Camus, &room(), &peer("alice"), snapshot(11, &again), now);
+    assert_eq!(hub.take_missed(&room()), [], "she is claimed again, and was here all the time");
+    let written = [("alice", member("here", 101)), ("bob", member("there", 102))];
+    hub.replace(&room(), Snapshot { began: 100, ..snapshot(102, &written) }, now);
+    assert_eq!(hub.take_missed(&room()), [], "a room that is written again knows nothing of before");
+}
+
+#[test]
 fn who_asks_is_answered_at_once() {
     let (mut hub, now) = (hub(), Instant::now());
     let alice = alice_enters(&mut hub, 1, false, now);

@@ -129,16 +129,22 @@ impl Router {
             self.moved(&room, &peer, &member.node);
         }
         let is_ours = member.as_ref().is_some_and(|member| member.node == *self.backplane.node());
-        let (news, turns_up) = {
+        let (news, turns_up, came_back) = {
             let mut hub = self.hub.lock();
-            let is_new = hub.room(&room).is_some_and(|known| known.member(&peer).is_none());
+            let known = hub.room(&room).map(|known| known.member(&peer));
+            let is_new = known.is_some_and(|was| was.is_none());
             let is_listed = member.as_ref().is_some_and(|member| member.listed);
-            (hub.apply(&room, version, &peer, member), is_new && is_listed)
+            let born = member.as_ref().map_or(0, |member| member.born);
+            // Nothing is told of one who is claimed again.
+            let came_back = known.flatten().is_some_and(|was| was.born < born) && !frames.is_empty();
+            (hub.apply(&room, version, &peer, member), is_new && is_listed, came_back)
         };
         self.tell_what_was_missed(&room);
         // What is old was told when it was read.
         if news != News::Old || is_ours || is_held_for(&room) {
-            self.tell_those_concerned(&room, &peer, frames);
+            // That it has left was not heard.
+            let left = if came_back { dropped(&room, &peer) } else { Vec::new() };
+            self.tell_those_concerned(&room, &peer, [left, frames].concat());
         }
         // One who was listed before it was known here has said so when nobody heard it.
         if roster || turns_up {
@@ -160,7 +166,7 @@ impl Router {
                 // It is told of when it is known to the others.
                 Some(node) if node == *self.backplane.node() => Vec::new(),
                 Some(_) => dialect.arrival(&peer),
-                None => dialect.parting(&peer, Parting::Dropped, millis()),
+                None => dropped(room, &peer),
             };
             self.tell_those_concerned(room, &peer, frames);
         }
@@ -318,10 +324,7 @@ impl Router {
         let nodes = nodes.filter(|node| node != self.backplane.node()).collect();
         let is_news = self.hub.lock().replace(&room, seen, chance::now());
         // Who parks its peers leaves it to them to say that they leave.
-        let frames = match dialect::named(room.dialect()).filter(|_| member.is_none()) {
-            Some(dialect) => dialect.parting(&peer, Parting::Dropped, millis()),
-            None => Vec::new(),
-        };
+        let frames = if member.is_none() { dropped(&room, &peer) } else { Vec::new() };
         self.publish(nodes, Changed { room: room.clone(), version, peer, member, frames, roster: true });
         if is_news {
             self.let_go(&room);
@@ -460,6 +463,12 @@ impl Router {
         };
         Some((session.claim, entry))
     }
+}
+
+/// What is told of one who has left without a word, as far as is known.
+fn dropped(room: &RoomId, peer: &PeerId) -> Vec<Frame> {
+    let dialect = dialect::named(room.dialect());
+    dialect.map(|dialect| dialect.parting(peer, Parting::Dropped, millis())).unwrap_or_default()
 }
 
 /// Whether those who are away in this room are held for.

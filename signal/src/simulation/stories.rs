@@ -50,6 +50,7 @@ fn what_a_stopping_node_holds_for_one_who_is_away_is_left_to_another() {
             (1_000, Event::Drops { peer: BOB }),
             (2_000, speaks(ALICE, BOB)),
             (3_000, Event::Drops { peer: ALICE }),
+            // When the host's node can hear again, this one is not there any more.
             (4_000, restarts(LEFT)),
             (18_000, comes(BOB, RIGHT)),
         ],
@@ -115,6 +116,47 @@ fn a_node_that_could_hear_nothing_knows_who_has_come_elsewhere_meanwhile() {
     ));
     position(&story, "node a.1 has stopped, and could not say everything");
     position(&story, "a connection of bob ends: replaced");
+}
+
+#[test]
+fn a_host_whose_node_could_hear_nothing_is_told_who_left_and_came_back_meanwhile() {
+    let mut schedule = schedule(
+        Tongue::Hosted,
+        &[
+            (0, comes(ALICE, RIGHT)),
+            (1_000, comes(BOB, LEFT)),
+            (3_000, Event::IsCutOff { node: RIGHT, lasts: Duration::from_millis(7_500) }),
+            (3_100, Event::Drops { peer: BOB }),
+            (3_500, comes(BOB, 2)),
+            // When the host's node can hear again, this one is not there any more.
+            (4_000, restarts(LEFT)),
+        ],
+    );
+    schedule.nodes = 3;
+    is_told_once_that_bob_left(&schedule);
+}
+
+#[test]
+fn a_host_is_told_of_one_who_left_when_it_comes_back_if_whoever_knew_crashed() {
+    let mut schedule = schedule(
+        Tongue::Hosted,
+        &[
+            (0, comes(ALICE, RIGHT)),
+            (1_000, comes(BOB, LEFT)),
+            (3_000, Event::Drops { peer: BOB }),
+            // The directory has it, and nobody else.
+            (3_001, Event::Crashes { node: LEFT }),
+            (3_500, comes(BOB, 2)),
+        ],
+    );
+    schedule.nodes = 3;
+    is_told_once_that_bob_left(&schedule);
+}
+
+fn is_told_once_that_bob_left(schedule: &Schedule) {
+    let story = told(schedule);
+    let told = story.iter().filter(|line| *line == " host is told that something did not reach bob");
+    assert_eq!(told.count(), 1, "{story:#?}");
 }
 
 #[test]
