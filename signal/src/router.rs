@@ -124,7 +124,9 @@ pub struct Router {
     been_up: AtomicBool,
     /// When this node, or all of them, were last found to be forgotten.
     forgotten: Mutex<Option<Instant>>,
-    /// This node stops, and has given up what it held.
+    /// This node sends everybody to others.
+    stops: AtomicBool,
+    /// It has given up what it held.
     has_given_up: AtomicBool,
     /// Names whose connections are being asked whether they are still there.
     challenged: Mutex<HashSet<RoomId>>,
@@ -169,6 +171,7 @@ impl Router {
             deaf: Arc::default(),
             been_up: AtomicBool::new(false),
             forgotten: Mutex::default(),
+            stops: AtomicBool::new(false),
             has_given_up: AtomicBool::new(false),
             challenged: Mutex::default(),
             removing: Arc::new(Semaphore::new(1)),

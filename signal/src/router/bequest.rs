@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::Router;
 use super::questions::Ask;
 use super::ways::Address;
-use crate::backplane::{Delivery, Envelope, Question};
+use crate::backplane::{Answer, Delivery, Envelope, Question};
 use crate::chance;
 use crate::hub::mailbox::Letter;
 use crate::message::{NodeId, PeerId, RoomId};
@@ -20,16 +20,18 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 impl Router {
     /// The node stops. What it still holds for its peers, and what waits here for others, goes to another node, which
-    /// looks for whoever has them then. Letters of which living nodes have copies go from there when this node is gone.
-    /// Where no other node answers, their senders are told, as far as they can be; `false` if that was so.
+    /// looks for whoever has them then. Letters of which nodes that stay have copies go from there when this node is gone.
+    /// Where no other node stays, their senders are told, as far as they can be; `false` if that was so.
     pub async fn give_up_what_is_held(&self) -> bool {
         let mut all_left = true;
         let others = self.backplane.others().await.ok();
-        let alive = self.those_who_answer(others.as_deref().unwrap_or_default()).await;
-        let heir = alive.first();
+        let answers = self.do_they_stay(others.as_deref().unwrap_or_default()).await;
+        let stays = |(node, answer): &(NodeId, Answer)| (*answer == Answer::Yes).then(|| node.clone());
+        let staying: Vec<_> = answers.iter().filter_map(stays).collect();
+        let heir = staying.first();
         self.has_given_up.store(true, Ordering::Relaxed);
-        // Who does not answer may be dead, and its copies with it; unless nobody hears this node.
-        let living = if alive.is_empty() { others.as_ref() } else { Some(&alive) };
+        // Who stops too takes its copies with it, and who does not answer may be dead; unless nobody hears this node.
+        let living = if answers.is_empty() { others.as_ref() } else { Some(&staying) };
         let is_gone = |node: &NodeId| living.is_some_and(|living| !living.contains(node));
         let only_here = |letter: &Letter| letter.mark.as_ref().is_none_or(|mark| is_gone(&mark.node));
         let mut held: BTreeMap<Address, Vec<Letter>> = {
@@ -50,14 +52,14 @@ impl Router {
         all_left
     }
 
-    /// Those of the other nodes that answer a question, the fastest first: they are alive.
-    async fn those_who_answer(&self, others: &[NodeId]) -> Vec<NodeId> {
+    /// What those of the other nodes say that live, the fastest first.
+    async fn do_they_stay(&self, others: &[NodeId]) -> Vec<(NodeId, Answer)> {
         let ask = |node: &NodeId| {
             let node = node.clone();
             async move {
                 let (ask, mut answers) = Ask::open(self, 1);
-                ask.put(&node, Question::HaveYouHeard).ok()?;
-                answers.recv().await.map(|_| node)
+                ask.put(&node, Question::DoYouStay).ok()?;
+                answers.recv().await.map(|answer| (node, answer))
             }
         };
         let asked: FuturesUnordered<_> = others.iter().map(ask).collect();

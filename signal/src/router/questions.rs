@@ -50,6 +50,10 @@ impl Router {
                 self.answer_node(by, number, Answer::Silence(silence));
             }
             Question::HaveYouHeard => self.answer_node(by, number, Answer::Yes),
+            Question::DoYouStay => {
+                let stops = self.stops.load(Ordering::Relaxed);
+                self.answer_node(by, number, if stops { Answer::No } else { Answer::Yes });
+            }
             Question::Challenge { room, peer } => self.answer_later(by, number, async move {
                 Some(if router.challenge(&room, &peer).await { Answer::Yes } else { Answer::No })
             }),

@@ -59,6 +59,33 @@ fn what_a_stopping_node_holds_for_one_who_is_away_is_left_to_another() {
 }
 
 #[test]
+fn what_two_nodes_hold_that_stop_at_the_same_moment_is_left_to_the_third() {
+    let carol = 2;
+    let mut schedule = schedule(
+        Tongue::Rooms,
+        &[
+            (0, comes(ALICE, LEFT)),
+            (50, comes(carol, LEFT)),
+            (100, comes(BOB, RIGHT)),
+            (1_000, Event::Drops { peer: BOB }),
+            (1_000, Event::Drops { peer: carol }),
+            // Each node holds a letter, and of the one for bob the other has the copy.
+            (2_000, speaks(ALICE, BOB)),
+            (2_000, speaks(ALICE, carol)),
+            (3_000, Event::Drops { peer: ALICE }),
+            (4_000, restarts(LEFT)),
+            (4_000, restarts(RIGHT)),
+            (20_000, comes(BOB, 2)),
+            (20_000, comes(carol, 2)),
+        ],
+    );
+    (schedule.nodes, schedule.peers) = (3, 3);
+    let story = told(&schedule);
+    position(&story, "bob hears #1 of alice");
+    position(&story, "carol hears #2 of alice");
+}
+
+#[test]
 fn what_waits_for_a_name_outlives_the_node_on_which_it_was_said() {
     let story = told(&schedule(
         Tongue::Names,
