@@ -1,13 +1,12 @@
 //! Peers for whom something waits: they are looked for in the directory until they are found, or until that is given up.
 
-use std::collections::BTreeSet;
 use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::time::timeout_at;
 
 use super::Router;
-use super::ways::{Address, Found, Placed, Refused};
+use super::ways::{Address, Found, Placed};
 use crate::backplane::Delivery;
 use crate::chance;
 use crate::dialect::{self, Names};
@@ -66,6 +65,8 @@ impl Router {
             self.backplane.look_out(&address.0, patience + LOOK_OUT_MORE).await
         };
         let found = match seen {
+            // Those who are here go on without the directory.
+            Err(_) if self.hub.lock().claim(&address.0, &address.1).is_some() => Found::Here,
             Err(_) => Found::Unknown,
             // Whoever sent this was in it, and cannot be told either before it is there again.
             Ok(None) if !is_name(&address.0) && patience.is_zero() => Found::Unknown,
@@ -89,11 +90,12 @@ impl Router {
             Put::On(..) | Put::Nowhere(_) => Placed::Gone,
         };
         let (now, backplane) = (chance::now(), &*self.backplane);
-        let mut refused = self.ways.lock().found(address, &found, patience, now, backplane, put);
-        if !patience.is_zero() {
-            tell_each_once(&mut refused);
+        let refused = self.ways.lock().found(address, &found, patience, now, backplane, put);
+        if patience.is_zero() {
+            self.refuse(refused);
+        } else {
+            self.refuse_once(refused);
         }
-        self.refuse(refused);
         self.stir();
     }
 
@@ -111,14 +113,6 @@ impl Router {
 /// Whether the room is a name: then it is there as long as somebody has it.
 fn is_name(room: &RoomId) -> bool {
     dialect::named(room.dialect()).is_some_and(|dialect| dialect.customs().names == Names::OfCluster)
-}
-
-/// Of several letters for one peer, each sender is told of one.
-fn tell_each_once(refused: &mut Refused) {
-    let mut told = BTreeSet::new();
-    for (Delivery { letter, .. }, _) in refused {
-        letter.from = letter.from.take().filter(|from| told.insert(from.clone()));
-    }
 }
 
 /// Looks for peers for whom something waits, until the router is gone.

@@ -39,9 +39,24 @@ impl Router {
         for (Delivery { room, to, letter, .. }, why) in refused {
             match &letter.from {
                 Some(from) => self.undelivered(&room, from, &to, why, &letter),
-                // Of this nobody is told, but the one whom it was for: its connection ends, so it is not silent.
-                None => self.hub.lock().send_away(&room, &to, Goodbye::Slow),
+                // Of this nobody is told, but the one whom it was for, if it is here and takes no more: its connection
+                // ends, so it is not silent.
+                None if why == Undelivered::Full => self.hub.lock().send_away(&room, &to, Goodbye::Slow),
+                None => {}
             }
+            self.settle(&room, vec![letter]);
+        }
+    }
+
+    /// The same for what one peer did not get, of which each sender is told once.
+    pub(super) fn refuse_once(&self, refused: Refused) {
+        let mut told = BTreeSet::new();
+        let is_news = |(delivery, _): &(Delivery, _)| {
+            delivery.letter.from.as_ref().is_none_or(|from| told.insert(from.clone()))
+        };
+        let (news, known): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_news);
+        self.refuse(news);
+        for (Delivery { room, letter, .. }, _) in known {
             self.settle(&room, vec![letter]);
         }
     }

@@ -130,6 +130,26 @@ fn of_a_name_that_nobody_gets_in_time_the_sender_is_told_once() {
 }
 
 #[test]
+fn one_who_has_come_here_is_heard_here_though_the_directory_is_away() {
+    let story = told(&schedule(
+        Tongue::Rooms,
+        &[
+            (0, comes(ALICE, LEFT)),
+            (100, comes(BOB, RIGHT)),
+            (1_000, Event::Freezes { node: RIGHT, lasts: Duration::from_secs(8) }),
+            (1_100, speaks(ALICE, BOB)),
+            (1_500, comes(BOB, LEFT)),
+            (1_600, Event::RedisIsAway { lasts: Duration::from_secs(30) }),
+            (3_000, speaks(ALICE, BOB)),
+            (12_000, Event::Leaves { peer: ALICE }),
+        ],
+    ));
+    let leaves = position(&story, "alice leaves");
+    assert!(position(&story, "bob hears #1 of alice") < position(&story, "bob hears #2 of alice"));
+    assert!(position(&story, "bob hears #2 of alice") < leaves, "{story:#?}");
+}
+
+#[test]
 fn a_node_that_could_hear_nothing_knows_who_has_come_elsewhere_meanwhile() {
     let story = told(&schedule(
         Tongue::Names,
