@@ -3,8 +3,8 @@
 //! Redis is a directory of facts that nodes own, and a bus without memory. Where what is:
 //!
 //! - `keys`: every name that is used in Redis; `scripts`: every change that has to be atomic;
-//! - `directory`: rooms and members, on these two;
-//! - `supervisor`: the connections, with `sentinel` and `tls`; `probe`: whether anything comes through them; `lease`: being alive; `reaper`: what becomes of those who are not;
+//! - `directory`: rooms and members, on these two; `hold`: attempts to have a member;
+//! - `supervisor`: the connections, with `sentinel` and `tls`; `probe`: whether anything comes through them; `lease`: being alive; `reaper`: what becomes of those who are not; `sweep`: what lost answers leave behind;
 //! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
 //!
 //! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. So is what
@@ -12,6 +12,7 @@
 
 mod counters;
 mod directory;
+mod hold;
 mod inbox;
 mod keys;
 mod lease;
@@ -21,6 +22,7 @@ mod reaper;
 mod scripts;
 pub mod sentinel;
 mod supervisor;
+mod sweep;
 mod tls;
 
 use std::sync::Arc;
@@ -138,7 +140,7 @@ struct Inside {
     lines: Mutex<outbox::Lines>,
     /// Some link has nothing left to carry.
     carried: Notify,
-    holds: AtomicU64,
+    holds: hold::Holds,
     streams: AtomicU64,
     pulse: Mutex<Pulse>,
     /// What [`keys::EPOCH`] was when this node registered.
@@ -174,7 +176,7 @@ impl Redis {
             notices,
             lines: Mutex::default(),
             carried: Notify::new(),
-            holds: AtomicU64::new(0),
+            holds: hold::Holds::default(),
             streams: AtomicU64::new(0),
             pulse: Mutex::new(Pulse::new(Terms { lease: settings.pace.lease, fence: settings.pace.fence })),
             epoch: Mutex::default(),

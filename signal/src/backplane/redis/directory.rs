@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{FromRedisValue, ScriptInvocation, Value, from_redis_value};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::hold::Hold;
 use super::reaper::Adoption;
 use super::{Inside, keys};
 use crate::backplane::{Change, Creation, Departure, Entry, FREE_FOR, Listing, MAX_LISTED, Refusal};
@@ -154,8 +154,9 @@ impl Inside {
 
     pub(super) async fn join(self: &Arc<Self>, room: &RoomId, entry: Entry) -> Result<Snapshot, Refusal> {
         let by = self.deadline();
-        let hold = self.next_hold();
-        let mut unsettled = Unsettled(Some((self.clone(), room.clone(), entry.peer.clone(), hold)));
+        let attempt = self.holds.next();
+        let hold = attempt.number;
+        let mut unsettled = Unsettled(Some((self.clone(), room.clone(), entry.peer.clone(), attempt)));
         self.index(by, room, &entry.peer, hold).await?;
         let lost = matches!(entry.create, Creation::ByEntering(_)) && self.has_lost_everything(by).await?;
         let reply: Vec<Value> = {
@@ -195,7 +196,7 @@ impl Inside {
     }
 
     /// Whether Redis has lost everything of late, or since this node last looked.
-    async fn has_lost_everything(&self, by: Instant) -> Result<bool, Refusal> {
+    pub(super) async fn has_lost_everything(&self, by: Instant) -> Result<bool, Refusal> {
         let facts = redis::cmd("MGET").arg(keys::EPOCH).arg(keys::LOST).to_owned();
         let (epoch, lost): (Option<String>, Option<String>) = self.ask(by, &facts).await?;
         Ok(lost.is_some() || epoch != *self.epoch.lock())
@@ -248,7 +249,7 @@ impl Inside {
     ) -> Result<Option<(Snapshot, Option<NodeId>)>, Refusal> {
         let Adoption { room, peer, from, hold, ours } = adoption;
         let mut adopt = self.scripts.adopt.key(&keys::room(room));
-        adopt.arg(peer.as_str()).arg(from.as_str()).arg(hold).arg(self.me.as_str()).arg(ours);
+        adopt.arg(peer.as_str()).arg(from.as_str()).arg(hold).arg(self.me.as_str()).arg(ours.number);
         match answer::<(Room, String)>(self.run_in_lease(self.deadline(), &mut adopt).await?) {
             Ok((room, had_by)) => {
                 let had_by = Some(had_by).filter(|node| !node.is_empty()).map(NodeId::new);
@@ -273,14 +274,11 @@ impl Inside {
         if noted { Ok(()) } else { Err(Refusal::Unavailable) }
     }
 
-    /// Takes a membership that has ended out of its node's index. If that fails, the index names too much.
+    /// Takes a membership that has ended out of its node's index. If that fails, the index names too much until that
+    /// node sweeps it.
     pub(super) async fn unindex(&self, by: Instant, node: &NodeId, room: &RoomId, peer: &PeerId, hold: u64) {
         let note = [keys::index(node), keys::membership(room, peer, hold)];
         let _: Result<(), Refusal> = self.ask(by, redis::cmd("SREM").arg(&note)).await;
-    }
-
-    pub(super) fn next_hold(&self) -> u64 {
-        self.holds.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn empty_for(&self) -> String {
@@ -292,17 +290,19 @@ impl Inside {
 /// is dropped so, Redis is asked until it answers, and a peer that has become a member is this node's own, away: it has
 /// its grace to come back, and leaves as everybody does. (What is still on its way then, on a connection that has been
 /// given up, is seen by nobody: that is left to fencing.)
-struct Unsettled(Option<(Arc<Inside>, RoomId, PeerId, u64)>);
+struct Unsettled(Option<(Arc<Inside>, RoomId, PeerId, Hold)>);
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
         let Some((inside, room, peer, hold)) = self.0.take() else { return };
         inside.clone().spawn(async move {
-            let (from, ours) = (inside.me.clone(), inside.next_hold());
-            let adoption = Adoption { room, peer, from, hold, ours };
+            let (from, ours) = (inside.me.clone(), inside.holds.next());
+            let adoption = Adoption { room, peer, from, hold: hold.number, ours };
             inside.adopt_in_the_end(&adoption).await;
             let Adoption { room, peer, .. } = &adoption;
-            inside.unindex(inside.deadline(), &inside.me, room, peer, hold).await;
+            inside.unindex(inside.deadline(), &inside.me, room, peer, hold.number).await;
+            // Until here: a block that only reads its number would not keep it.
+            drop(hold);
         });
     }
 }
@@ -345,6 +345,13 @@ fn read_member(text: &str) -> Option<Member> {
     let _had_by = part()?;
     let profile = part()?.into();
     Some(Member { node, claim, born, listed, away, profile })
+}
+
+/// Whether the member is `node`'s by this hold. One that this node cannot read may be.
+pub(super) fn is_held(text: &str, node: &NodeId, hold: u64) -> bool {
+    let mut parts = text.splitn(8, '|').skip(4);
+    let held = parts.next().and_then(|hold| hold.parse().ok());
+    held.zip(parts.next()).is_none_or(|held| held == (hold, node.as_str()))
 }
 
 fn write_record(record: &Record) -> String {

@@ -12,7 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::hold::Hold;
 use super::supervisor::Backoff;
+use super::sweep::Sweep;
 use super::{Inside, keys};
 use crate::backplane::{Notice, Refusal};
 use crate::message::{NodeId, PeerId, RoomId};
@@ -34,12 +36,13 @@ pub(super) struct Adoption {
     /// by which hold.
     pub(super) hold: u64,
     /// The hold by which this node is to have it.
-    pub(super) ours: u64,
+    pub(super) ours: Hold,
 }
 
 impl Inside {
-    /// Reaps whoever dies, for ever; `left` brings the nodes that say themselves that they have left.
+    /// Reaps whoever dies, and sweeps, for ever; `left` brings the nodes that say themselves that they have left.
     pub(super) async fn keep_reaping(self: Arc<Self>, mut left: mpsc::Receiver<NodeId>) {
+        let mut sweep = Sweep::default();
         loop {
             let candidate = tokio::select! {
                 node = left.recv() => {
@@ -50,6 +53,7 @@ impl Inside {
             };
             // A refusal means that Redis is away; all of it is done again when it is back.
             let _ = self.reap_the_dead(candidate).await;
+            let _ = self.sweep(&mut sweep).await;
         }
     }
 
@@ -120,7 +124,7 @@ impl Inside {
         from: NodeId,
         hold: u64,
     ) -> Result<bool, Refusal> {
-        let (id, name, ours) = (room.clone(), peer.clone(), self.next_hold());
+        let (id, name, ours) = (room.clone(), peer.clone(), self.holds.next());
         let adopted = self.adopt(Adoption { room: id, peer: name, from, hold, ours }).await?;
         if !adopted {
             let _ = self.notices.send(Notice::Untold { room, peer }).await;
@@ -163,9 +167,9 @@ impl Inside {
 
     async fn try_to_adopt(&self, adoption: &Adoption) -> Result<bool, Refusal> {
         let Adoption { room, peer, ours, .. } = adoption;
-        self.index(self.deadline(), room, peer, *ours).await?;
+        self.index(self.deadline(), room, peer, ours.number).await?;
         let Some((snapshot, had_by)) = self.take_over(adoption).await? else {
-            self.unindex(self.deadline(), &self.me, room, peer, *ours).await;
+            self.unindex(self.deadline(), &self.me, room, peer, ours.number).await;
             return Ok(false);
         };
         let adopted = Notice::Adopted { room: room.clone(), peer: peer.clone(), snapshot, had_by };

@@ -234,9 +234,10 @@ async fn a_node_without_a_lease_is_in_no_index() {
     let a = server.has("a").await;
     let mut redis = server.connection().await;
     let by = a.redis.0.deadline();
-    a.redis.0.index(by, &room(), &PeerId::new("alice"), 1).await.unwrap();
+    let hold = a.redis.0.holds.next();
+    a.redis.0.index(by, &room(), &PeerId::new("alice"), hold.number).await.unwrap();
     redis.del::<_, ()>(keys::lease(a.redis.node())).await.unwrap();
-    let late = a.redis.0.index(by, &room(), &PeerId::new("bob"), 2).await;
+    let late = a.redis.0.index(by, &room(), &PeerId::new("bob"), hold.number).await;
     assert_eq!(late, Err(Refusal::Unavailable));
     assert_eq!(redis.scard::<_, usize>(keys::index(a.redis.node())).await.unwrap(), 1);
 }
@@ -267,4 +268,45 @@ async fn a_join_that_nobody_waits_for_any_more_leaves_no_ghost() {
         members == known && indexed == known.len()
     })
     .await;
+}
+
+/// Who asks again is told that the peer is not there: by which hold it was, nobody knows any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leave_whose_answer_is_lost_leaves_nothing_in_the_index() {
+    const MANY: u32 = 60;
+    let server = Server::start();
+    let (a, room, mut cut_off) = (server.has("a").await, room(), 0);
+    for n in 0..MANY {
+        let peer = PeerId::new(format!("peer {n}"));
+        let claim = claim_of(&a.enters(&room, peer.as_str()).await.unwrap(), peer.as_str());
+        let left = within_polls(10 * n, a.redis.leave(&room, &peer, claim, Departure::Free)).await;
+        cut_off += u32::from(left.is_none());
+    }
+    assert!(cut_off > 0, "the first is not even begun");
+    let mut redis = server.connection().await;
+    let [_, members, ..] = keys::room(&room);
+    comes_true("the index names the members and nobody else", async || {
+        let members: BTreeSet<String> = redis.hkeys(&members).await.unwrap();
+        let index: Vec<String> = redis.smembers(keys::index(a.redis.node())).await.unwrap();
+        let indexed = index.iter().map(|entry| keys::parse_membership(entry).unwrap().1.as_str().to_owned());
+        indexed.collect::<BTreeSet<_>>() == members
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_not_swept_out_of_the_index() {
+    let server = Server::start();
+    let a = server.has("a").await;
+    let (inside, mut redis) = (&a.redis.0, server.connection().await);
+    a.enters(&room(), "alice").await.unwrap();
+    let hold = inside.holds.next();
+    inside.index(inside.deadline(), &room(), &PeerId::new("bob"), hold.number).await.unwrap();
+    let mut swept = async || {
+        inside.sweep(&mut sweep::Sweep::default()).await.unwrap();
+        redis.scard::<_, usize>(keys::index(&inside.me)).await.unwrap()
+    };
+    assert_eq!(swept().await, 2);
+    drop(hold);
+    assert_eq!(swept().await, 1, "bob has not come, and alice is here");
 }
