@@ -35,7 +35,7 @@ impl Inside {
         self.publicise(by, room, record).await
     }
 
-    /// After the room is made, not before: who lists the rooms deletes entries of which there is no room.
+    /// After the room is made, not before: entries of which there is no room are deleted ([`delist`](Self::delist)).
     async fn publicise(&self, by: Instant, room: &RoomId, record: &Record) -> Result<(), Refusal> {
         if !record.public {
             return Ok(());
@@ -114,8 +114,8 @@ impl Inside {
 
     pub(super) async fn public_rooms(&self, dialect: &str) -> Result<Vec<Listing>, Refusal> {
         let by = self.deadline();
-        let index = keys::public(dialect);
-        let mut rooms: Vec<(String, String)> = self.ask(by, redis::cmd("HGETALL").arg(&index)).await?;
+        let list = redis::cmd("HGETALL").arg(keys::public(dialect)).to_owned();
+        let mut rooms: Vec<(String, String)> = self.ask(by, &list).await?;
         rooms.sort_by(|(_, title), (_, other)| title.cmp(other));
         let mut listings = Vec::new();
         for some in rooms.chunks(MAX_LISTED) {
@@ -125,22 +125,15 @@ impl Inside {
                 look.hget(room, "record").hlen(members);
             }
             let found: Vec<(Option<String>, usize)> = self.ask_all(by, &look).await?;
-            let (mut living, mut ended) = (Vec::new(), redis::cmd("HDEL"));
-            ended.arg(&index);
+            let (mut living, mut ended) = (Vec::new(), Vec::new());
             for ((room, _), (record, members)) in some.iter().zip(found) {
+                let room = RoomId::new(room.as_str());
                 match record {
-                    Some(record) => {
-                        let (room, record) = (RoomId::new(room.as_str()), read_record(&record)?);
-                        living.push(Listing { room, record, members });
-                    }
-                    None => {
-                        ended.arg(room);
-                    }
+                    Some(record) => living.push(Listing { room, record: read_record(&record)?, members }),
+                    None => ended.push(room),
                 }
             }
-            if living.len() < some.len() {
-                let _: () = self.ask(by, &ended).await?;
-            }
+            self.delist(by, dialect, &ended).await?;
             // The index may tell of an earlier room of that name.
             listings.extend(living.into_iter().filter(|listing| listing.record.public));
             if listings.len() >= MAX_LISTED {
@@ -150,6 +143,29 @@ impl Inside {
         listings.sort_by(|a, b| a.record.title.cmp(&b.record.title));
         listings.truncate(MAX_LISTED);
         Ok(listings)
+    }
+
+    /// Takes rooms that have ended off their dialect's list. One that was made again meanwhile, and listed before it was
+    /// taken off, is there to be seen afterwards, and is listed again.
+    pub(super) async fn delist(&self, by: Instant, dialect: &str, ended: &[RoomId]) -> Result<(), Refusal> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let (mut list, mut look) = (redis::cmd("HDEL"), redis::pipe());
+        list.arg(keys::public(dialect));
+        for room in ended {
+            let [id, ..] = keys::room(room);
+            list.arg(room.as_str());
+            look.hget(id, "record");
+        }
+        let _: () = self.ask(by, &list).await?;
+        let found: Vec<Option<String>> = self.ask_all(by, &look).await?;
+        for (room, record) in ended.iter().zip(found) {
+            if let Some(record) = record {
+                self.publicise(by, room, &read_record(&record)?).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn join(self: &Arc<Self>, room: &RoomId, entry: Entry) -> Result<Snapshot, Refusal> {

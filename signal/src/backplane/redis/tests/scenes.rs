@@ -79,7 +79,6 @@ async fn a_room_that_has_ended_leaves_nothing_behind() {
     let claim = claim_of(&a.enters(&room(), "alice").await.unwrap(), "alice");
     a.redis.leave(&room(), &PeerId::new("alice"), claim, Departure::ForGood).await.unwrap();
     comes_true("only the lease, the life, the nodes and the epoch are left", async || {
-        a.redis.public_rooms("camus").await.unwrap();
         redis::cmd("DBSIZE").query_async::<u64>(&mut redis).await.unwrap() == 4
     })
     .await;
@@ -309,4 +308,19 @@ async fn what_is_under_way_is_not_swept_out_of_the_index() {
     assert_eq!(swept().await, 2);
     drop(hold);
     assert_eq!(swept().await, 1, "bob has not come, and alice is here");
+}
+
+#[tokio::test]
+async fn a_public_room_that_is_made_again_while_it_is_taken_off_the_list_stays_on_it() {
+    let server = Server::start();
+    let a = server.has("a").await;
+    let ended = RoomId::of("camus", "ended");
+    let public = Record { made: 1, public: true, ..Record::default() };
+    a.redis.make(&room(), public.clone()).await.unwrap();
+    let mut redis = server.connection().await;
+    redis.hset::<_, _, _, ()>(keys::public("camus"), ended.as_str(), "").await.unwrap();
+    let inside = &a.redis.0;
+    inside.delist(inside.deadline(), "camus", &[ended, room()]).await.unwrap();
+    let listed: Vec<String> = redis.hkeys(keys::public("camus")).await.unwrap();
+    assert_eq!(listed, [room().as_str()]);
 }
