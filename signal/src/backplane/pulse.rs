@@ -61,7 +61,13 @@ impl Pulse {
         self.last = Some(Renewal { began, end });
     }
 
-    /// There is no lease any more, or none that says anything of what was before it.
+    /// The directory has forgotten nodes: each has a lease's time from now on to say that it lives. What others believe of
+    /// this one goes on, as they do the same.
+    pub fn begins_anew(&mut self, now: Instant) {
+        self.steady_since = Some(now);
+    }
+
+    /// There is no lease any more.
     pub fn stop(&mut self) {
         *self = Self::new(self.terms);
     }
@@ -150,6 +156,15 @@ mod tests {
         assert!(pulse.may_judge(start + seconds(10.0)));
         let paused = beaten(start, &[0.0, 2.5, 8.0]);
         assert!(!paused.may_judge(start + seconds(10.0)), "Redis may have been away from all");
+        let mut anew = pulse;
+        anew.begins_anew(start + seconds(8.0));
+        anew.renewed(start + seconds(10.0), LeaseEnd(20_000));
+        assert!(!anew.may_judge(start + seconds(10.0)), "all may have been forgotten");
+        assert!(anew.may_claim(start + seconds(8.0)).is_some() && anew.is_believed(start + seconds(8.0)));
+        for beat in [12.0, 14.0, 16.0] {
+            anew.renewed(start + seconds(beat), LeaseEnd(30_000));
+        }
+        assert!(!anew.may_judge(start + seconds(17.9)) && anew.may_judge(start + seconds(18.0)));
         let mut stopped = pulse;
         stopped.stop();
         assert!(

@@ -175,7 +175,7 @@ impl Inside {
             warn!(node = %self.me, "the others had forgotten this node; in the cluster again");
             registration.forgotten = false;
             // What the others know of each other is as new as what they know of this node.
-            self.pulse.lock().stop();
+            self.pulse.lock().begins_anew(Instant::now());
         } else {
             // Nothing that the directory says is believed before the node knows that it was lost.
             return Ok(());

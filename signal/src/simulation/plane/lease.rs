@@ -121,7 +121,7 @@ impl Plane {
         if registration.forgotten && self.notices.try_send(Notice::Forgotten).is_ok() {
             self.world.note(|| format!("{} finds that it was forgotten", self.me));
             registration.forgotten = false;
-            self.pulse.lock().stop();
+            self.pulse.lock().begins_anew(chance::now());
         }
         Ok(())
     }
