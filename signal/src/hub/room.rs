@@ -169,7 +169,7 @@ impl Room {
         }
         let waits = self.recall.is_some_and(|recall| !recall.is_over);
         let members = snapshot.members.into_iter().collect();
-        let mut before = std::mem::replace(&mut self.members, members);
+        let before = std::mem::replace(&mut self.members, members);
         for (peer, member) in &self.members {
             let was = before.get(peer);
             // Who is claimed again, or written again after a loss, has not been away.
@@ -178,6 +178,10 @@ impl Room {
                 self.missed.entry(peer.clone()).or_insert(came_back);
             }
         }
+        // What was heard is newer than what was read, and is read again behind the gap that it has left.
+        let (heard, mut before): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            before.into_iter().partition(|(_, member)| member.claim.0 > snapshot.version);
+        self.members.extend(heard);
         before.retain(|peer, _| !self.members.contains_key(peer));
         for (peer, member) in before {
             if waits && member.claim.0 < snapshot.began {

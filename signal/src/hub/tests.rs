@@ -324,6 +324,21 @@ fn who_left_and_came_back_without_word_of_it_is_known_by_the_time_of_coming() {
 }
 
 #[test]
+fn whoever_was_heard_of_is_not_missed_in_what_was_read_before() {
+    let (mut hub, now) = (hub(), Instant::now());
+    alice_enters(&mut hub, 1, false, now);
+    let alice = ("alice", member("here", 1));
+    hub.apply(&room(), 2, &peer("bob"), Some(member("there", 2)));
+    assert_eq!(hub.apply(&room(), 4, &peer("bob"), Some(member("elsewhere", 4))), News::Gap);
+    hub.replace(&room(), snapshot(3, &[alice.clone(), ("bob", member("there", 2))]), now);
+    assert_eq!(hub.room(&room()).unwrap().member(&peer("bob")), Some(&member("elsewhere", 4)));
+    assert_eq!(hub.apply(&room(), 6, &peer("carol"), Some(member("there", 6))), News::Gap);
+    hub.replace(&room(), snapshot(5, &[alice]), now);
+    assert_eq!(hub.take_missed(&room()), [(peer("bob"), None)], "but not she, who came later");
+    assert!(hub.room(&room()).unwrap().member(&peer("carol")).is_some());
+}
+
+#[test]
 fn who_asks_is_answered_at_once() {
     let (mut hub, now) = (hub(), Instant::now());
     let alice = alice_enters(&mut hub, 1, false, now);
