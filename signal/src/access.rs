@@ -14,7 +14,7 @@ use crate::message::{Profile, RoomId};
 
 pub use allowance::{Allowance, Share};
 pub use pass::{Pass, Passes};
-pub use password::{Turn, hash};
+pub use password::{Hashing, hash};
 
 /// A key of its own for each purpose, from the one secret that all nodes share.
 pub fn derive_key(secret: &[u8], purpose: &str) -> [u8; 32] {

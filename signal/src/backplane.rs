@@ -255,7 +255,7 @@ pub enum Question {
     },
     /// Has what was said before this been taken in? What is carried is in order, so any answer says that it has.
     HaveYouHeard,
-    /// Does the receiving node go on, for all that it knows? One that stops too takes what it has with it.
+    /// May the asking node, which stops, rely on the receiving one, and on the copies that it keeps?
     DoYouStay,
     /// Is all that was said through the receiving node to those in this room where they are? Answered when it is.
     HaveTheyHeard {

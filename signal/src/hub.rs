@@ -366,7 +366,7 @@ impl Hub {
         self.rooms.get_mut(room).is_some_and(|known| known.replace(snapshot, now))
     }
 
-    /// Who went or came into `room` without word of it, with the node that has those who are here; each once.
+    /// Who went or came into `room` without word of it, with the node that has those who are here.
     pub fn take_missed(&mut self, room: &RoomId) -> Vec<(PeerId, Option<NodeId>)> {
         self.rooms.get_mut(room).map(Room::take_missed).unwrap_or_default()
     }

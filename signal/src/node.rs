@@ -188,7 +188,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         if !router.give_up_what_is_held().await && !self.alone {
-            tracing::warn!("no other node answered: what waited here goes no further");
+            tracing::warn!("no other node stays: what waited here goes no further");
         }
         if let Err(error) = router.backplane().close().await {
             tracing::warn!(%error, "left the cluster without a word: the others will notice in a few seconds");

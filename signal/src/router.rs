@@ -124,7 +124,9 @@ pub struct Router {
     been_up: AtomicBool,
     /// When this node, or all of them, were last found to be forgotten.
     forgotten: Mutex<Option<Instant>>,
-    /// This node sends everybody to others.
+    /// Nodes that stop, and were told that this one stays.
+    relied_on_by: Mutex<BTreeSet<NodeId>>,
+    /// This node stops, and keeps nothing for others any more.
     stops: AtomicBool,
     /// It has given up what it held.
     has_given_up: AtomicBool,
@@ -171,6 +173,7 @@ impl Router {
             deaf: Arc::default(),
             been_up: AtomicBool::new(false),
             forgotten: Mutex::default(),
+            relied_on_by: Mutex::default(),
             stops: AtomicBool::new(false),
             has_given_up: AtomicBool::new(false),
             challenged: Mutex::default(),

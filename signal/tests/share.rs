@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 const PLAIN: Settings<'_> = &[];
 const FEW: Settings<'_> = &[("LIMITS__ROOMS_PER_MINUTE", "2")];
-/// A node that says nothing is taken for dead after 10 s.
+const QUICK: Settings<'_> = &[("REDIS__LEASE", "4s")];
+/// A node that says nothing is taken for dead after 10 s, unless it is `QUICK`.
 const LEASE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(1);
 
@@ -28,6 +29,7 @@ scenes!(two_nodes, PLAIN;
     when_a_users_node_dies_the_host_hears_that_the_user_left,
     when_redis_comes_back_empty_the_room_is_as_before,
 );
+scenes!(bad_lines, QUICK; a_user_whose_node_was_taken_for_dead_joins_again_for_its_host);
 
 async fn open(house: &House, name: &str) -> Talker {
     Talker::knocks(&house.browser(name), "/ws").await
@@ -258,6 +260,24 @@ async fn when_a_users_node_dies_the_host_hears_that_the_user_left(house: &mut Ho
     })
     .await;
     heard_nothing(&mut alice).await;
+}
+
+async fn a_user_whose_node_was_taken_for_dead_joins_again_for_its_host(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    let mut bob = joins(house, "Bob", &room, &mut alice).await;
+    house.line_of("Bob").cuts();
+    until_at_last(LEASE, "word of it", async || {
+        alice.hears_within(SOON).await.is_some_and(|heard| heard.contains("USER_LEFT"))
+    })
+    .await;
+    house.line_of("Bob").passes();
+    until_at_last(LEASE, "word of that", async || {
+        alice.hears_within(SOON).await.is_some_and(|heard| heard.contains("USER_JOINED"))
+    })
+    .await;
+    bob.tells(json!({ "type": "REQUEST_SHARING", "username": "Bob" })).await;
+    alice.learns(json!({ "type": "REQUEST_SHARING", "username": "Bob" })).await;
+    heard_nothing(&mut bob).await;
 }
 
 async fn when_redis_comes_back_empty_the_room_is_as_before(house: &mut House) {

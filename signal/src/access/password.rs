@@ -29,13 +29,13 @@ pub async fn hash(password: String) -> Option<String> {
         };
         Some(hash.to_string())
     };
-    Turn::comes().await?.off_the_loop(hash).await.flatten()
+    Hashing::comes().await?.off_the_loop(hash).await.flatten()
 }
 
-/// Who has it may hash. It ends with the work, also when nobody waits for that any more.
-pub struct Turn(OwnedSemaphorePermit);
+/// Leave to hash, of which there are few. It ends with the work, also when nobody waits for that any more.
+pub struct Hashing(OwnedSemaphorePermit);
 
-impl Turn {
+impl Hashing {
     /// Waits until it is one's turn; `None` if it never will be.
     pub async fn comes() -> Option<Self> {
         TURNS.clone().acquire_owned().await.ok().map(Self)
@@ -88,7 +88,7 @@ mod tests {
             "a PHC string like any other"
         );
         let matches = async |password: &str, hash: &str| {
-            Turn::comes().await.unwrap().matches(password.into(), hash.into()).await
+            Hashing::comes().await.unwrap().matches(password.into(), hash.into()).await
         };
         assert!(matches("correct horse", &hash).await);
         assert!(!matches("battery staple", &hash).await);
@@ -99,7 +99,7 @@ mod tests {
     async fn work_that_nobody_waits_for_keeps_its_turn() {
         let (begun, has_begun) = std::sync::mpsc::channel();
         let (end, may_end) = std::sync::mpsc::channel::<()>();
-        let turn = Turn::comes().await.unwrap();
+        let turn = Hashing::comes().await.unwrap();
         let asked = tokio::spawn(turn.off_the_loop(move || {
             begun.send(()).unwrap();
             let _ = may_end.recv();

@@ -4,7 +4,7 @@
 //!
 //! - `keys`: every name that is used in Redis; `scripts`: every change that has to be atomic;
 //! - `directory`: rooms and members, on these two; `hold`: attempts to have a member;
-//! - `supervisor`: the connections, with `sentinel` and `tls`; `probe`: whether anything comes through them; `lease`: being alive; `reaper`: what becomes of those who are not; `sweep`: what lost answers leave behind;
+//! - `supervisor`: the connections, with `sentinel` and `tls`; `probe`: whether anything comes through them; `lease`: being alive; `reaper`: what becomes of those who are not; `sweep`: what is left in Redis that has ended;
 //! - `outbox` and `inbox`: envelopes on their way, numbered and sealed by [`link`](super::link).
 //!
 //! Every command has a deadline, and whatever is refused because Redis is away is [`Refusal::Unavailable`]. So is what

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::passes::{cookie, new_id, now};
 use super::{Site, a_little_later, redirect, redirect_with_query, refusal, refused};
-use crate::access::{self, Pass, Turn};
+use crate::access::{self, Hashing, Pass};
 use crate::backplane::{Listing, Refusal};
 use crate::dialect::camus;
 use crate::hub::room::{Record, Snapshot};
@@ -241,11 +241,11 @@ impl Site {
                 return Err(Shut::PasswordWrong);
             }
             let tries = (address, room.clone());
-            let turn = Turn::comes().await.ok_or(Refusal::Unavailable)?;
+            let hashing = Hashing::comes().await.ok_or(Refusal::Unavailable)?;
             // Before it is known whether it fits: of those who ask at the same moment none is known yet.
             self.password_tries.allow(tries.clone(), Instant::now()).map_err(Shut::TooMany)?;
             let fits = password.chars().count() <= MAX_PASSWORD;
-            if !fits || !turn.matches(password.into(), hash.clone()).await {
+            if !fits || !hashing.matches(password.into(), hash.clone()).await {
                 return Err(Shut::PasswordWrong);
             }
             self.password_tries.forgive(&tries);

@@ -202,7 +202,10 @@ impl Room {
 
     /// One change: `peer` is `member` since `version`, or none any more.
     pub fn apply(&mut self, version: u64, peer: &PeerId, member: Option<Member>) -> News {
-        if version <= self.version {
+        // Or it has come again since.
+        let has_left_before =
+            member.is_none() && self.members.get(peer).is_some_and(|known| known.claim.0 > version);
+        if version <= self.version || has_left_before {
             return News::Old;
         }
         // The leaving of one who is not known may hide a change that has the same version.
@@ -221,7 +224,7 @@ impl Room {
         news
     }
 
-    /// Who came or went without this node having word of it: was read from the directory; each once. With the node that has
+    /// Who came or went without this node having word of it: was read from the directory. With the node that has
     /// those who are here; who has left and come back is in it as one, and then as the other.
     pub fn take_missed(&mut self) -> Vec<(PeerId, Option<NodeId>)> {
         let missed = std::mem::take(&mut self.missed).into_iter();

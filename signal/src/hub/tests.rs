@@ -330,6 +330,7 @@ fn whoever_was_heard_of_is_not_missed_in_what_was_read_before() {
     let alice = ("alice", member("here", 1));
     hub.apply(&room(), 2, &peer("bob"), Some(member("there", 2)));
     assert_eq!(hub.apply(&room(), 4, &peer("bob"), Some(member("elsewhere", 4))), News::Gap);
+    assert_eq!(hub.apply(&room(), 3, &peer("bob"), None), News::Old, "he had left before that");
     hub.replace(&room(), snapshot(3, &[alice.clone(), ("bob", member("there", 2))]), now);
     assert_eq!(hub.room(&room()).unwrap().member(&peer("bob")), Some(&member("elsewhere", 4)));
     assert_eq!(hub.apply(&room(), 6, &peer("carol"), Some(member("there", 6))), News::Gap);

@@ -17,6 +17,10 @@ use crate::message::{NodeId, PeerId, RoomId};
 
 /// How long a node that lives has to say so.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// Who has asked whether this node stays is gone after this time.
+const OUTLIVES_FOR: Duration = Duration::from_secs(3);
+/// How often it is looked whether they are gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Router {
     /// The node stops. What it still holds for its peers, and what waits here for others, goes to another node, which
@@ -24,15 +28,22 @@ impl Router {
     /// Where no other node stays, their senders are told, as far as they can be; `false` if that was so.
     pub async fn give_up_what_is_held(&self) -> bool {
         let mut all_left = true;
+        self.outlives_those_who_rely_on_it().await;
+        self.stops.store(true, Ordering::Relaxed);
         let others = self.backplane.others().await.ok();
         let answers = self.do_they_stay(others.as_deref().unwrap_or_default()).await;
-        let stays = |(node, answer): &(NodeId, Answer)| (*answer == Answer::Yes).then(|| node.clone());
-        let staying: Vec<_> = answers.iter().filter_map(stays).collect();
-        let heir = staying.first();
         self.has_given_up.store(true, Ordering::Relaxed);
-        // Who stops too takes its copies with it, and who does not answer may be dead; unless nobody hears this node.
-        let living = if answers.is_empty() { others.as_ref() } else { Some(&staying) };
-        let is_gone = |node: &NodeId| living.is_some_and(|living| !living.contains(node));
+        let says = |what: Answer| {
+            let nodes = answers.iter().filter(move |(_, answer)| *answer == what);
+            nodes.map(|(node, _)| node.clone()).collect::<Vec<_>>()
+        };
+        let (staying, stopping) = (says(Answer::Yes), says(Answer::No));
+        let heir = staying.first();
+        // Who stops in the same moment takes its copies with it. Who does not answer may be dead; unless it is this node
+        // that is not heard.
+        let is_gone = |node: &NodeId| {
+            if heir.is_some() { !staying.contains(node) } else { stopping.contains(node) }
+        };
         let only_here = |letter: &Letter| letter.mark.as_ref().is_none_or(|mark| is_gone(&mark.node));
         let mut held: BTreeMap<Address, Vec<Letter>> = {
             let mut hub = self.hub.lock();
@@ -50,6 +61,14 @@ impl Router {
         }
         self.give_receipts();
         all_left
+    }
+
+    /// Waits until those are gone who were told that this node stays: it may have the only copies of what they held.
+    async fn outlives_those_who_rely_on_it(&self) {
+        let until = chance::now() + OUTLIVES_FOR;
+        while !self.relied_on_by.lock().is_empty() && chance::now() < until {
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// What those of the other nodes say that live, the fastest first.
@@ -92,7 +111,7 @@ impl Router {
         if letters.is_empty() {
             return true;
         }
-        // Whoever kept a copy is gone, or is this node.
+        // Whoever kept a copy is gone, or about to be, or is this node.
         letters.iter_mut().for_each(|letter| letter.mark = None);
         let is_taken = heir.is_some_and(|heir| {
             let (room, peer, held) = (room.clone(), peer.clone(), letters.clone());

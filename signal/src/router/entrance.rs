@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -340,7 +339,6 @@ impl Router {
     /// Sends every connection away, each at a moment of its own within `spread`, and its peer is away then. Returns
     /// when the last one has been told.
     pub async fn send_everybody_away(&self, spread: Duration) {
-        self.stops.store(true, Ordering::Relaxed);
         let mut connected: Vec<_> = {
             let hub = self.hub.lock();
             hub.connected().map(|mailbox| (spread.mul_f64(rand::random()), mailbox.clone())).collect()

@@ -73,6 +73,7 @@ impl Router {
             Notice::Arrived { from, envelope } => self.arrived(&from, envelope),
             Notice::Gone(node) => {
                 self.lost(&node);
+                self.relied_on_by.lock().remove(&node);
                 self.read_rooms_of(&node);
             }
             Notice::Adopted { room, peer, snapshot, had_by } => self.adopted(&room, &peer, snapshot, had_by),
@@ -142,6 +143,9 @@ impl Router {
         self.tell_what_was_missed(&room);
         // What is old was told when it was read.
         if news != News::Old || is_ours || is_held_for(&room) {
+            // Whoever is claimed again by a node that was taken for dead has been told of as gone.
+            let arrival = dialect::named(room.dialect()).filter(|_| turns_up && frames.is_empty());
+            let frames = arrival.map_or(frames, |dialect| dialect.arrival(&peer));
             // That it has left was not heard.
             let left = if came_back { dropped(&room, &peer) } else { Vec::new() };
             self.tell_those_concerned(&room, &peer, [left, frames].concat());

@@ -51,8 +51,11 @@ impl Router {
             }
             Question::HaveYouHeard => self.answer_node(by, number, Answer::Yes),
             Question::DoYouStay => {
-                let stops = self.stops.load(Ordering::Relaxed);
-                self.answer_node(by, number, if stops { Answer::No } else { Answer::Yes });
+                let stays = !self.stops.load(Ordering::Relaxed);
+                if stays {
+                    self.relied_on_by.lock().insert(by.clone());
+                }
+                self.answer_node(by, number, if stays { Answer::Yes } else { Answer::No });
             }
             Question::Challenge { room, peer } => self.answer_later(by, number, async move {
                 Some(if router.challenge(&room, &peer).await { Answer::Yes } else { Answer::No })

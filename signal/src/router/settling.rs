@@ -52,7 +52,11 @@ impl Router {
     pub(super) fn refuse_once(&self, refused: Refused) {
         let mut told = BTreeSet::new();
         let is_news = |(delivery, _): &(Delivery, _)| {
-            delivery.letter.from.as_ref().is_none_or(|from| told.insert(from.clone()))
+            delivery
+                .letter
+                .from
+                .as_ref()
+                .is_none_or(|from| told.insert((from.clone(), delivery.letter.name.clone())))
         };
         let (news, known): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_news);
         self.refuse(news);

@@ -50,7 +50,6 @@ fn what_a_stopping_node_holds_for_one_who_is_away_is_left_to_another() {
             (1_000, Event::Drops { peer: BOB }),
             (2_000, speaks(ALICE, BOB)),
             (3_000, Event::Drops { peer: ALICE }),
-            // When the host's node can hear again, this one is not there any more.
             (4_000, restarts(LEFT)),
             (18_000, comes(BOB, RIGHT)),
         ],
@@ -58,8 +57,9 @@ fn what_a_stopping_node_holds_for_one_who_is_away_is_left_to_another() {
     assert!(position(&story, "node a.1 has stopped") < position(&story, "bob hears #1 of alice"));
 }
 
-#[test]
-fn what_two_nodes_hold_that_stop_at_the_same_moment_is_left_to_the_third() {
+/// Each of two nodes holds a letter, and of that for bob the other has the copy; they are told to stop at these times, and
+/// a third one is not.
+fn two_nodes_stop(left: u64, right: u64) {
     let carol = 2;
     let mut schedule = schedule(
         Tongue::Rooms,
@@ -69,20 +69,34 @@ fn what_two_nodes_hold_that_stop_at_the_same_moment_is_left_to_the_third() {
             (100, comes(BOB, RIGHT)),
             (1_000, Event::Drops { peer: BOB }),
             (1_000, Event::Drops { peer: carol }),
-            // Each node holds a letter, and of the one for bob the other has the copy.
             (2_000, speaks(ALICE, BOB)),
             (2_000, speaks(ALICE, carol)),
             (3_000, Event::Drops { peer: ALICE }),
-            (4_000, restarts(LEFT)),
-            (4_000, restarts(RIGHT)),
+            (left, restarts(LEFT)),
+            (right, restarts(RIGHT)),
             (20_000, comes(BOB, 2)),
             (20_000, comes(carol, 2)),
         ],
     );
     (schedule.nodes, schedule.peers) = (3, 3);
+    schedule.events.sort_by_key(|(at, _)| *at);
     let story = told(&schedule);
-    position(&story, "bob hears #1 of alice");
-    position(&story, "carol hears #2 of alice");
+    for what in ["bob hears #1 of alice", "carol hears #2 of alice"] {
+        assert_eq!(story.iter().filter(|line| *line == what).count(), 1, "{what}: {story:#?}");
+    }
+}
+
+#[test]
+fn what_two_nodes_hold_that_stop_at_the_same_moment_is_left_to_the_third() {
+    two_nodes_stop(4_000, 4_000);
+}
+
+#[test]
+fn what_two_nodes_hold_that_stop_one_soon_after_the_other_is_left_to_the_third_once() {
+    for pause in [5, 50, 400, 1_000, 3_000] {
+        two_nodes_stop(4_000, 4_000 + pause);
+        two_nodes_stop(4_000 + pause, 4_000);
+    }
 }
 
 #[test]

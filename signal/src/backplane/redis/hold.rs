@@ -15,8 +15,8 @@ struct Attempts {
     under_way: HashSet<u64>,
 }
 
-/// An attempt to have a peer. While this is there, the peer may yet come to be held by its number; after that, a peer that
-/// is not held so never will be.
+/// An attempt to have a peer. While this is there, the peer may yet come to be held by its number; after that nobody here
+/// waits for it any more.
 pub(super) struct Hold {
     pub(super) number: u64,
     attempts: Arc<Mutex<Attempts>>,
