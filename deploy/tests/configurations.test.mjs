@@ -60,12 +60,15 @@ async function settings(program, environment, secrets) {
   return (await run(join(target, 'release', program), ['config'], env)).stdout;
 }
 
-/** Seconds in `drain.wait` and `drain.spread`, and what a node takes at most after them (LINGER in signal/src/node.rs). */
+/**
+ * Seconds in `drain.wait` and `drain.spread`, and what a node takes at most after them: LINGER in signal/src/node.rs, what it
+ * leaves to others (bequest.rs), the flush of its links (half a lease), and its last connections.
+ */
 function drains(config) {
   const [, group] = /^\[drain\]$([^[]*)/m.exec(config);
   const seconds = [...group.matchAll(/^(?:wait|spread) *= *"(\d+)s"/gm)].map(([, seconds]) => Number(seconds));
   assert.equal(seconds.length, 2, config);
-  return seconds[0] + seconds[1] + 10;
+  return seconds[0] + seconds[1] + 10 + 4 + 5 + 2;
 }
 
 test('haproxy takes its configuration', async () => {

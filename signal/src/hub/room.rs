@@ -178,15 +178,13 @@ impl Room {
                 self.missed.entry(peer.clone()).or_insert(came_back);
             }
         }
-        // What was heard is newer than what was read, and is read again behind the gap that it has left.
-        let (heard, mut before): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            before.into_iter().partition(|(_, member)| member.claim.0 > snapshot.version);
-        self.members.extend(heard);
-        before.retain(|peer, _| !self.members.contains_key(peer));
         for (peer, member) in before {
-            if waits && member.claim.0 < snapshot.began {
+            // What was heard is newer than what was read, and is read again behind the gap that it has left.
+            let was_heard = member.claim.0 > snapshot.version;
+            let is_missing = !self.members.contains_key(&peer);
+            if was_heard || is_missing && waits && member.claim.0 < snapshot.began {
                 self.members.insert(peer, member);
-            } else {
+            } else if is_missing {
                 self.missed.entry(peer).or_insert(true);
             }
         }
