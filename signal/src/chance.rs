@@ -13,6 +13,15 @@ pub fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }
 
+/// A timer that is later than this is not late because the machine is busy.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// For how long this process stood still, if a timer that was to go off at `due` goes off now: it was stopped, or its
+/// machine was. What others have said meanwhile is there, and has not been read.
+pub fn stood_still(due: Instant) -> Option<Duration> {
+    Some(since(due)).filter(|late| *late > BUSY)
+}
+
 /// A map whose order nobody may rely on. Clients choose what is in it, so they must not know where that goes.
 #[cfg(not(test))]
 pub type Map<K, V> = std::collections::HashMap<K, V>;

@@ -417,6 +417,11 @@ impl Router {
         Ok(())
     }
 
+    /// This node stood still for so long until now, and heard nobody.
+    pub fn stood_still(&self, late: Duration, now: Instant) {
+        self.hub.lock().stood_still(late, now);
+    }
+
     /// Looks after this node's peers: asks those that are silent, removes those that are gone.
     pub fn tick(self: &Arc<Self>, now: Instant) {
         let due = self.hub.lock().tick(now);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::access::{Allowance, Share};
 use crate::backplane::pressure::Relief;
+use crate::chance;
 use crate::dialect::Dialect;
 use crate::goodbye::Goodbye;
 use crate::handlers::{Desk, Running};
@@ -263,9 +264,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stream.flush().await
         };
         let (mailbox, seat) = (&self.seated.mailbox, self.seated.speaker.seat);
-        let written = beside_the_call(&mut self.call, timeout(self.manners.write_timeout, written));
+        let written = beside_the_call(&mut self.call, in_time(self.manners.write_timeout, written));
         tokio::select! {
-            written = written => written.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?,
+            written = written => written?.map_err(goodbye_for)?,
             // What a stuck connection has not written is waited for where its peer is now.
             () = poll_fn(|cx| mailbox.poll_lost(seat, cx)) => return Err(Goodbye::Replaced),
         }
@@ -371,9 +372,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn ping(&mut self) -> Result<(), Goodbye> {
         let Receipt { written, confirmed, .. } = self.receipt;
         let ping = if written > confirmed { ping(written) } else { Message::Ping(Bytes::new()) };
-        let ping = timeout(self.manners.write_timeout, self.stream.send(ping));
-        let written = beside_the_call(&mut self.call, ping).await;
-        written.map_err(|_| Goodbye::Slow)?.map_err(goodbye_for)?;
+        let ping = in_time(self.manners.write_timeout, self.stream.send(ping));
+        beside_the_call(&mut self.call, ping).await?.map_err(goodbye_for)?;
         self.asked(Instant::now());
         Ok(())
     }
@@ -429,6 +429,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let now = Instant::now();
         if self.read_at.is_some_and(|at| at <= now) {
             self.read_at = None;
+            self.reads_again(now);
+        }
+        if chance::stood_still(self.alarm.deadline().into_std()).is_some() {
+            self.pinged = self.pinged.map(|_| now);
             self.reads_again(now);
         }
         if self.takes_nothing_by().is_some_and(|by| by <= now) {
@@ -533,6 +537,19 @@ async fn beside_the_call<T>(call: &mut Option<(Running, Instant)>, write: impl F
         *running = Box::pin(ready(outcome));
     }
     write.await
+}
+
+/// What `write` comes to, if that takes no longer than `limit`, not counting what went by while this node stood still.
+async fn in_time<T>(limit: Duration, write: impl Future<Output = T>) -> Result<T, Goodbye> {
+    let mut write = pin!(write);
+    loop {
+        let due = Instant::now() + limit;
+        match timeout_at(due.into(), &mut write).await {
+            Ok(written) => return Ok(written),
+            Err(_) if chance::stood_still(due).is_some() => {}
+            Err(_) => return Err(Goodbye::Slow),
+        }
+    }
 }
 
 /// A ping that asks for a receipt for the first `count` letters.

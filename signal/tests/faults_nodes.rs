@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use crate::common::{Client, House, Ledger, Settings, scenes, until, until_at_last};
+use crate::common::{Client, House, Ledger, Settings, Wire, scenes, until, until_at_last, within};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 /// A lease of 4 s: a heartbeat each second, fenced after 2.8 s.
 const QUICK: Settings<'_> = &[("REDIS__LEASE", "4s"), ("ROOMS__EMPTY_FOR", "1s")];
@@ -17,9 +19,13 @@ const IMPATIENT: Settings<'_> = &[
     ("CAMUS__GRACE", "3s"),
     ("SOCKET__PING_INTERVAL", "250ms"),
 ];
+/// Who does not answer is sent away after 2 s, and has left after three.
+const STRICT: Settings<'_> =
+    &[("SOCKET__PING_INTERVAL", "250ms"), ("SOCKET__PING_TIMEOUT", "2s"), ("CAMUS__GRACE", "3s")];
 /// A lease and a grace.
 const LATER: Duration = Duration::from_secs(20);
 
+scenes!(one_node, STRICT; a_node_that_stood_still_reads_what_was_said_before_it_takes_anybody_for_silent);
 scenes!(two_nodes, QUICK;
     a_node_that_stands_still_for_less_than_its_lease_is_only_late,
     a_node_that_stood_still_for_longer_takes_nothing_back_and_loses_nobody,
@@ -33,6 +39,38 @@ scenes!(bad_lines, QUICK;
     who_left_with_the_last_breath_of_a_node_is_not_seen_for_longer_than_it,
     a_node_that_is_killed_inside_a_reaping_is_reaped_with_what_it_had,
 );
+
+/// Fault 3, for those on the node: when it goes on, their time is over, and their answers are there.
+async fn a_node_that_stood_still_reads_what_was_said_before_it_takes_anybody_for_silent(house: &mut House) {
+    let mut wires = Vec::new();
+    for name in ["Alice", "Bob", "Carol", "Dave", "Erin", "Frank"] {
+        let pass = house.browser(name).gets_into("capsule", json!({ "username": name })).await;
+        wires.push(pass.knocks().await.expect("a wire"));
+    }
+    for wire in &mut wires {
+        is_pinged(wire).await;
+    }
+    house.freezes_the_node_of("Alice");
+    for wire in &mut wires {
+        wire.flush().await.expect("a pong on its way");
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    house.wakes_the_node_of("Alice");
+    for wire in &mut wires {
+        is_pinged(wire).await;
+    }
+}
+
+/// A ping has come; the pong goes with whatever is written next.
+async fn is_pinged(wire: &mut Wire) {
+    loop {
+        match within("a ping", wire.next()).await {
+            Some(Ok(Message::Ping(_))) => return,
+            Some(Ok(Message::Text(_))) => {}
+            other => panic!("in place of a ping: {other:?}"),
+        }
+    }
+}
 
 /// Fault 3.
 async fn a_node_that_stands_still_for_less_than_its_lease_is_only_late(house: &mut House) {

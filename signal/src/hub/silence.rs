@@ -67,6 +67,13 @@ impl Hub {
         over.then_some(session.leaving)
     }
 
+    /// This node stood still for so long until `now`: that is nobody's silence, and in that time nobody could come back.
+    pub fn stood_still(&mut self, late: Duration, now: Instant) {
+        for session in self.rooms.values_mut().flat_map(|room| room.sessions.values_mut()) {
+            session.seen = now.min(session.seen + late);
+        }
+    }
+
     /// What is due at `now`: whom to ask, whom to remove. Mailboxes that waited for another node for too long are
     /// opened.
     pub fn tick(&mut self, now: Instant) -> Vec<Due> {

@@ -223,6 +223,19 @@ fn who_is_silent_is_asked_once_and_then_removed_and_who_answers_is_not() {
 }
 
 #[test]
+fn while_this_node_stood_still_nobody_was_silent() {
+    let (mut hub, now) = (hub(), Instant::now());
+    alice_enters(&mut hub, 1, false, now);
+    let (late, later) = (GRACE * 3, now + GRACE * 3);
+    hub.stood_still(late, later);
+    assert_eq!(hub.tick(later), []);
+    assert_eq!(hub.tick(later + ASK), [Due::Ask(room(), peer("alice"))]);
+    hub.stood_still(GRACE, later + ASK);
+    assert_eq!(hub.tick(later + GRACE), [], "she was heard in the future");
+    assert_eq!(hub.tick(later + ASK + GRACE), [Due::Remove(room(), peer("alice"), Claim(1))]);
+}
+
+#[test]
 fn news_is_applied_in_its_order_and_a_gap_is_noticed() {
     let (mut hub, now) = (hub(), Instant::now());
     alice_enters(&mut hub, 1, false, now);
