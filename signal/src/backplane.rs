@@ -71,6 +71,8 @@ pub struct Entry {
     pub listed: bool,
     /// Whether it has no living socket (a node takes over one that is away).
     pub away: bool,
+    /// When it first came, if its node remembers that: counts if it is no member any more, as the directory has forgotten it.
+    pub born: Option<u64>,
     /// What is made if there is no such room.
     pub create: Creation,
     /// Members at most, whatever the room says.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Sleep, sleep, timeout, timeout_at};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -264,9 +264,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stream.flush().await
         };
         let (mailbox, seat) = (&self.seated.mailbox, self.seated.speaker.seat);
-        let written = beside_the_call(&mut self.call, in_time(self.manners.write_timeout, written));
+        let written = beside_the_call(&mut self.call, chance::in_time(self.manners.write_timeout, written));
         tokio::select! {
-            written = written => written?.map_err(goodbye_for)?,
+            written = written => written.ok_or(Goodbye::Slow)?.map_err(goodbye_for)?,
             // What a stuck connection has not written is waited for where its peer is now.
             () = poll_fn(|cx| mailbox.poll_lost(seat, cx)) => return Err(Goodbye::Replaced),
         }
@@ -372,8 +372,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn ping(&mut self) -> Result<(), Goodbye> {
         let Receipt { written, confirmed, .. } = self.receipt;
         let ping = if written > confirmed { ping(written) } else { Message::Ping(Bytes::new()) };
-        let ping = in_time(self.manners.write_timeout, self.stream.send(ping));
-        beside_the_call(&mut self.call, ping).await?.map_err(goodbye_for)?;
+        let ping = chance::in_time(self.manners.write_timeout, self.stream.send(ping));
+        let written = beside_the_call(&mut self.call, ping).await;
+        written.ok_or(Goodbye::Slow)?.map_err(goodbye_for)?;
         self.asked(Instant::now());
         Ok(())
     }
@@ -537,19 +538,6 @@ async fn beside_the_call<T>(call: &mut Option<(Running, Instant)>, write: impl F
         *running = Box::pin(ready(outcome));
     }
     write.await
-}
-
-/// What `write` comes to, if that takes no longer than `limit`, not counting what went by while this node stood still.
-async fn in_time<T>(limit: Duration, write: impl Future<Output = T>) -> Result<T, Goodbye> {
-    let mut write = pin!(write);
-    loop {
-        let due = Instant::now() + limit;
-        match timeout_at(due.into(), &mut write).await {
-            Ok(written) => return Ok(written),
-            Err(_) if chance::stood_still(due).is_some() => {}
-            Err(_) => return Err(Goodbye::Slow),
-        }
-    }
 }
 
 /// A ping that asks for a receipt for the first `count` letters.

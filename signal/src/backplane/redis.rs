@@ -32,7 +32,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult, ScriptInvocation, ServerErrorKind};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
@@ -43,6 +43,7 @@ use super::pulse::{Pulse, Terms};
 use super::{
     Backplane, Change, Departure, Entry, Envelope, Lifetimes, Listing, Notice, Numbers, Refusal, Wait,
 };
+use crate::chance;
 use crate::hub::mailbox::Bounds;
 use crate::hub::room::{Record, Snapshot};
 use crate::message::{Claim, NodeId, PeerId, RoomId, Undelivered};
@@ -259,7 +260,7 @@ impl Inside {
     /// Runs a script.
     async fn run<T: FromRedisValue>(&self, by: Instant, script: &ScriptInvocation<'_>) -> Result<T, Refusal> {
         let answer = async { script.invoke_async(&mut self.wire.commands().await).await };
-        self.answered(timeout_at(by, answer).await)
+        self.answered(by, answer).await
     }
 
     /// Runs a script that changes a room, as long as this node has its lease.
@@ -275,25 +276,29 @@ impl Inside {
     /// Sends one command.
     async fn ask<T: FromRedisValue>(&self, by: Instant, command: &Cmd) -> Result<T, Refusal> {
         let answer = async { command.query_async(&mut self.wire.commands().await).await };
-        self.answered(timeout_at(by, answer).await)
+        self.answered(by, answer).await
     }
 
     /// Sends several commands at once, which need not be done at once.
     async fn ask_all<T: FromRedisValue>(&self, by: Instant, commands: &Pipeline) -> Result<T, Refusal> {
         let answer = async { commands.query_async(&mut self.wire.commands().await).await };
-        self.answered(timeout_at(by, answer).await)
+        self.answered(by, answer).await
     }
 
-    fn answered<T, E>(&self, answer: Result<RedisResult<T>, E>) -> Result<T, Refusal> {
-        match answer {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => {
+    async fn answered<T>(
+        &self,
+        by: Instant,
+        answer: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, Refusal> {
+        match chance::in_time(by.saturating_duration_since(Instant::now()), answer).await {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => {
                 debug!(%error, "Redis refused a command");
                 if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
                     let _ = self.wire.condemn();
                 }
             }
-            Err(_) => debug!("Redis did not answer in time"),
+            None => debug!("Redis did not answer in time"),
         }
         self.wire.suspect();
         Err(Refusal::Unavailable)

@@ -39,7 +39,7 @@ pub(crate) const PLAIN: Settings<'_> = &[];
 
 /// What comes of `future`, which has until the deadline.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    in_time(DEADLINE, future).await.unwrap_or_else(|| panic!("waited {DEADLINE:?} for {what}"))
+    in_time(DEADLINE, Box::pin(future)).await.unwrap_or_else(|| panic!("waited {DEADLINE:?} for {what}"))
 }
 
 /// What comes of `future`, if it takes no longer than `limit`. A machine that stands still for a while, and everybody on

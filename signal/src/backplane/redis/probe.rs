@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::counters::add;
 use super::{Inside, keys};
+use crate::chance;
 
 /// What probes begin with, and no frame: those begin with a seal.
 const MARK: &[u8] = b"switchboard probe ";
@@ -48,7 +49,7 @@ impl Inside {
             clock.tick().await;
             let reconnected = self.wire.watch();
             let taken = tokio::select! {
-                taken = timeout(self.pace.probe, self.probe(&echo)) => taken.ok().flatten(),
+                taken = chance::in_time(self.pace.probe, self.probe(&echo)) => taken.flatten(),
                 () = reconnected => {
                     lost = 0;
                     continue;

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use super::counters::{Counters, add};
 use super::sentinel::Sentinels;
 use super::tls::Tls;
+use crate::chance;
 
 /// A connection that was suspected answers a `PING` in this time, or is rebuilt.
 const PROOF: Duration = Duration::from_secs(1);
@@ -260,6 +261,6 @@ impl Connections {
                 tokio::join!(ping.query_async::<()>(&mut commands), ping.query_async::<()>(&mut inbox));
             answers.0.is_ok() && answers.1.is_ok()
         };
-        timeout(PROOF, both).await.unwrap_or(false)
+        chance::in_time(PROOF, both).await.unwrap_or(false)
     }
 }
