@@ -85,6 +85,7 @@ fn entry(name: &str) -> Entry {
         profile: "Major Tom".into(),
         listed: true,
         away: false,
+        born: None,
         create: Creation::ByEntering(Record { title: "by entering".into(), ..Record::default() }),
         max_members: 1000,
     }
@@ -370,6 +371,30 @@ pub(crate) async fn a_room_goes_on_above_whatever_somebody_remembers_of_it<C: Cl
     );
 }
 
+pub(crate) async fn who_is_claimed_again_comes_when_it_first_came<C: Cluster>() {
+    let cluster = C::start().await;
+    let (a, b) = (cluster.node("a").await, cluster.node("b").await);
+    let r = room("r");
+    let alice = a.enters(&r, "alice").await.version;
+    let bob = b.enters(&r, "bob").await.version;
+    // In a room of which the directory knows nothing; the later one is the first that is claimed.
+    let r = room("forgotten");
+    let again = |name: &str, born| {
+        let create = Creation::Again { record: Record::default(), version: bob };
+        Entry { born: Some(born), create, ..entry(name) }
+    };
+    b.backplane.join(&r, again("bob", bob)).await.unwrap();
+    let claimed = a.backplane.join(&r, again("alice", alice)).await.unwrap();
+    assert_eq!(claimed.member(&peer("alice")).unwrap().born, alice);
+    let newcomer = a.enters(&r, "carol").await;
+    let members: Vec<_> = newcomer.members.iter().map(|(peer, _)| peer.as_str()).collect();
+    assert_eq!(members, ["alice", "bob", "carol"]);
+    // Who is a member has come when the directory says.
+    let over = Some(claim_of(&newcomer, "carol"));
+    let carol = a.backplane.join(&r, Entry { over, ..again("carol", alice) }).await.unwrap();
+    assert_eq!(carol.member(&peer("carol")).unwrap().born, newcomer.version);
+}
+
 pub(crate) async fn public_rooms_are_listed_by_title<C: Cluster>() {
     let cluster = C::start().await;
     let (a, b) = (cluster.node("a").await, cluster.node("b").await);
@@ -471,6 +496,7 @@ macro_rules! conforms {
             everybody_of_a_dialect_is_known_on_every_node
             an_empty_room_ends_and_one_with_members_does_not
             a_room_goes_on_above_whatever_somebody_remembers_of_it
+            who_is_claimed_again_comes_when_it_first_came
             public_rooms_are_listed_by_title
             envelopes_arrive_in_order_and_once
             the_peers_of_a_node_that_dies_are_taken_over_by_one_other

@@ -245,7 +245,7 @@ impl Kept {
             None => Member {
                 node: node.clone(),
                 claim: Claim(self.version),
-                born: self.version,
+                born: entry.born.unwrap_or(self.version),
                 listed: entry.listed,
                 away: entry.away,
                 profile: entry.profile,

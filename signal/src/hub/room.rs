@@ -173,8 +173,8 @@ impl Room {
         for (peer, member) in &self.members {
             let was = before.get(peer);
             // Who is claimed again, or written again after a loss, has not been away.
-            let came_back = was.is_some_and(|was| (snapshot.began..member.born).contains(&was.born));
-            if was.is_none() || came_back && !self.forgotten.contains(peer) {
+            let came_back = was.is_some_and(|was| was.born < member.born);
+            if was.is_none() || came_back {
                 self.missed.entry(peer.clone()).or_insert(came_back);
             }
         }

@@ -91,6 +91,7 @@ impl Router {
             profile: named.unwrap_or_else(|| customs.default_profile.into()),
             listed: !customs.listed_by_first_message,
             away: false,
+            born: None,
             create,
             max_members: self.rules.max_members,
         }

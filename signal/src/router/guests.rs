@@ -35,6 +35,7 @@ impl Router {
             profile,
             listed: true,
             away: false,
+            born: None,
             // Not by entering it: it has no password that somebody might be about to say again.
             create: Creation::Again { record, version: 0 },
             max_members: self.rules.max_members,

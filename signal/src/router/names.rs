@@ -182,6 +182,7 @@ fn entry(wish: &Wish, over: Option<Claim>) -> Entry {
         profile: wish.profile.clone().unwrap_or_default(),
         listed: true,
         away: false,
+        born: None,
         create: Creation::ByEntering(Record { title, limit: 1, ..Record::default() }),
         max_members: 1,
     }

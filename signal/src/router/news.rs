@@ -462,6 +462,7 @@ impl Router {
             profile: was.member.profile.clone(),
             listed: was.member.listed,
             away: session.seat.is_none(),
+            born: Some(was.member.born),
             create: Creation::Again { record: was.record.clone(), version: known.version() },
             max_members: self.rules.max_members,
         };

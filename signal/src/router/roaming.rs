@@ -125,6 +125,7 @@ impl Router {
             profile: dialect.customs().default_profile.into(),
             listed: true,
             away: false,
+            born: None,
             create,
             max_members: self.rules.max_members,
         };

@@ -187,6 +187,7 @@ impl Inside {
                 None => join.arg("").arg(0).arg(""),
             };
             join.arg(self.empty_for()).arg(entry.create.remembered());
+            join.arg(entry.born.map(|born| born.to_string()).unwrap_or_default());
             self.run_in_lease(by, &mut join).await?
         };
         let (seen, node, released, awaited_by) = match answer::<(Room, String, u64, Vec<String>)>(reply) {

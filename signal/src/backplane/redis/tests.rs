@@ -148,6 +148,7 @@ fn entry(name: &str) -> Entry {
         profile: "Major|Tom".into(),
         listed: true,
         away: false,
+        born: None,
         create: Creation::ByEntering(Record::default()),
         max_members: 1_000,
     }

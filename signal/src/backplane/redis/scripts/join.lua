@@ -4,7 +4,7 @@
 -- Refuses, in this order: 'no room' (none, or another one under its name), 'gone', 'superseded', 'full'.
 -- ARGV: peer, creation number, claim taken over or '', node, hold, listed, away, profile, members at most,
 --       and to make the room if there is none: creation number or '', limit, record, milliseconds as an empty room,
---       how far the caller knows it to have come or '0'.
+--       how far the caller knows it to have come or '0'; and when the caller knows the peer to have first come or ''.
 -- Answers 'joined', the room, node that had the peer so far or '', its hold, nodes that looked out for somebody (once;
 -- not if the peer is away).
 local peer, over, remembered = ARGV[1], ARGV[3], tonumber(ARGV[14])
@@ -25,7 +25,8 @@ if not held and redis.call('HLEN', members) >= limit then return {'full'} end
 -- All of it was lost, or the newest.
 if remembered > tonumber(redis.call('HGET', room, 'version')) then begin(remembered + 1) end
 local version = next_version()
-local m = { claim = version, born = version, listed = ARGV[6], away = ARGV[7], hold = ARGV[5], node = ARGV[4],
+local born = ARGV[15] ~= '' and ARGV[15] or version
+local m = { claim = version, born = born, listed = ARGV[6], away = ARGV[7], hold = ARGV[5], node = ARGV[4],
   had_by = '', profile = ARGV[8] }
 if held then
   m.born, m.had_by, m.profile = held.born, held.node, held.profile
