@@ -97,7 +97,7 @@ scene('somebody with the original web client is not confused by a screen', async
   await alice.shows('video');
   const original = await house.caller('Original');
   await original.opens(node.url);
-  const id = await original.page.evaluate(enterAsOriginal, 'mixed');
+  const id = await original.page.evaluate(enterAsOriginal, { room: 'mixed', other: alice.id });
   const tracks = () => original.page.evaluate(() => window.received());
   await until('the original client has the camera', async () => (await tracks()).length === 1);
   assert.equal(await alice.sees({ name: 'Original', id }, 'stream'), 'video');

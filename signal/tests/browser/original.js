@@ -1,9 +1,15 @@
 // What the original web client says and does on the wire, in as few lines as it takes.
 
-/** In a page of the node: enters `room`, calls whoever is there, and returns its id; `received()` are the tracks that come. */
-export async function enterAsOriginal(room) {
+/**
+ * In a page of the node: enters `room`, calls whoever is there, and returns its id; `received()` are the tracks that come.
+ * Its id comes after `other`, who therefore gives way if both make an offer at once: Chromium, rolling back a first offer,
+ * may gather no candidates any more, and this client does nothing about that.
+ */
+export async function enterAsOriginal({ room, other }) {
   const server = 'ground control';
-  const { id, token } = await (await fetch(`/api/rooms/${room}/clients`, { method: 'POST' })).json();
+  const getIn = async () => (await fetch(`/api/rooms/${room}/clients`, { method: 'POST' })).json();
+  let { id, token } = await getIn();
+  for (let tries = 0; id < other && tries < 10_000; tries += 1) ({ id, token } = await getIn());
   const url = new URL(`/room/${room}/ws?token=${token}`, location);
   url.protocol = 'ws';
   const socket = new WebSocket(url);
