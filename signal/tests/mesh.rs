@@ -93,13 +93,24 @@ async fn hears(talker: &mut Talker, kind: &str) -> Value {
     read["payload"].clone()
 }
 
-/// `name` is connected, and has a name.
+/// `name` is connected, and has a name, as soon as the node can say so to the others.
 async fn comes(house: &House, name: &str) -> Peer {
     let mut talker = Talker::knocks(&house.browser(name), "/mesh").await;
     name.clone_into(&mut talker.name);
-    talker.tells(json!({ "type": "CONFIRM_ID", "payload": { "name": name } })).await;
-    let user = hears(&mut talker, "CONFIRM_ID").await["user"].clone();
-    assert_eq!(user["name"], name);
+    let says_her_name = json!({ "type": "CONFIRM_ID", "payload": { "name": name } });
+    let confirmed = loop {
+        talker.tells(says_her_name.clone()).await;
+        let (heard, _) = talker.hears_any("CONFIRM_ID").await;
+        if !heard.contains("Busy: ") {
+            break serde_json::from_str::<Value>(&heard).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(
+        (&confirmed["type"], &confirmed["payload"]["user"]["name"]),
+        (&json!("CONFIRM_ID"), &json!(name))
+    );
+    let user = confirmed["payload"]["user"].clone();
     Peer { talker, user }
 }
 

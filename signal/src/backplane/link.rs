@@ -427,7 +427,7 @@ pub struct Seal(Hmac<Sha256>);
 impl Seal {
     /// First byte of a sealed frame; another one for each change of [`Batch`] or [`Envelope`] that an older node
     /// would not understand.
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
     const TAG: usize = 32;
 
     /// The seal of those who have `key`.

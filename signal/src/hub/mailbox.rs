@@ -27,6 +27,9 @@ pub struct Letter {
     pub accepted: bool,
     /// Who keeps a copy until it hears what became of this one; `None` if nobody does.
     pub mark: Option<Mark>,
+    /// Whether it is word of what became of a letter that its receiver has sent. It takes the place of that one, which was
+    /// counted when it was accepted: there is always room for it.
+    pub is_word: bool,
     /// When it was read from its sender's socket, if that is measured.
     #[serde(skip)]
     pub read: Option<Read>,
@@ -35,7 +38,13 @@ pub struct Letter {
 impl Letter {
     /// A frame from the server itself: nobody is told if it never arrives.
     pub fn from_server(frame: Frame) -> Self {
-        Self { frame, from: None, number: 0, name: None, accepted: false, mark: None, read: None }
+        let (from, name, mark, read) = (None, None, None, None);
+        Self { frame, from, number: 0, name, accepted: false, mark, is_word: false, read }
+    }
+
+    /// Word from the server itself, for the sender of a letter, of what became of that.
+    pub fn word(frame: Frame) -> Self {
+        Self { is_word: true, ..Self::from_server(frame) }
     }
 }
 
@@ -143,19 +152,19 @@ impl Mailbox {
     }
 
     /// Puts a letter in. Given back when what waits would go over the bounds, or all that is not confirmed over twice as
-    /// much; a letter of which nobody would be told,
-    /// such as the news that a message was not delivered, may go over them once more.
+    /// much; a letter of which nobody would be told may go over them once more, and word of the peer's own letters as often
+    /// as there were letters.
     pub fn push(&self, letter: Letter) -> Result<(), Letter> {
         let mut inside = self.inside.lock();
         let bytes = inside.bytes + letter.frame.len();
         let times = if letter.from.is_some() { 1 } else { 2 };
         let Bounds { messages, bytes: most } = self.bounds;
         let all = (inside.letters() + inside.taken.len(), bytes + inside.taken_bytes);
-        if inside.letters() >= times * messages
+        let is_full = inside.letters() >= times * messages
             || bytes > times * most
             || all.0 >= (times + 1) * messages
-            || all.1 > (times + 1) * most
-        {
+            || all.1 > (times + 1) * most;
+        if is_full && !letter.is_word {
             return Err(letter);
         }
         inside.bytes = bytes;
@@ -356,17 +365,21 @@ impl Inside {
         }
     }
 
-    fn put_back(&mut self, mut letters: Vec<Letter>, bounds: Bounds) -> Vec<Letter> {
-        while let Some(letter) = letters.pop() {
+    fn put_back(&mut self, letters: Vec<Letter>, bounds: Bounds) -> Vec<Letter> {
+        let mut too_much = Vec::new();
+        for letter in letters.into_iter().rev() {
             let bytes = self.bytes + letter.frame.len();
-            if self.letters() >= 2 * bounds.messages || bytes > 2 * bounds.bytes {
-                letters.push(letter);
-                break;
+            let is_full = self.letters() >= 2 * bounds.messages || bytes > 2 * bounds.bytes;
+            // What is older than one that does not fit does not overtake it.
+            if !letter.is_word && (is_full || !too_much.is_empty()) {
+                too_much.push(letter);
+                continue;
             }
             self.bytes = bytes;
             self.waiting.push_front(Waiting::Letter(letter));
         }
-        letters
+        too_much.reverse();
+        too_much
     }
 
     fn empty(&mut self) -> Vec<Letter> {
@@ -519,15 +532,34 @@ mod tests {
     }
 
     #[test]
-    fn the_news_that_a_message_was_not_delivered_has_room_in_a_full_mailbox() {
+    fn what_nobody_would_be_told_of_has_room_in_a_full_mailbox_but_not_for_ever() {
         let mailbox = mailbox(2, 99);
-        let news = || Letter { from: None, ..letter("not delivered") };
+        let news = || Letter { from: None, ..letter("bob is here") };
         mailbox.push(letter("a")).unwrap();
         mailbox.push(letter("b")).unwrap();
         assert_eq!(mailbox.push(letter("c")), Err(letter("c")));
         mailbox.push(news()).unwrap();
         mailbox.push(news()).unwrap();
-        assert_eq!(mailbox.push(news()), Err(news()), "but not for ever");
+        assert_eq!(mailbox.push(news()), Err(news()));
+    }
+
+    #[test]
+    fn for_word_of_what_became_of_its_own_letters_there_is_always_room() {
+        let mailbox = mailbox(2, 4);
+        let word = || Letter::word(Frame::new("not delivered".into()));
+        mailbox.push(letter("a")).unwrap();
+        let old = [letter("1"), word(), letter("2"), letter("3"), letter("4"), word()];
+        assert_eq!(mailbox.put_back(old.to_vec()), [letter("1"), letter("2"), letter("3"), letter("4")]);
+        for _ in 0..9 {
+            mailbox.push(word()).unwrap();
+        }
+        assert_eq!(mailbox.push(letter("b")), Err(letter("b")));
+        let Poll::Ready(Ok(heard)) = take(&mailbox) else { panic!("nothing") };
+        assert_eq!(heard.matches("not delivered").count(), 11, "{heard}");
+        mailbox.push(word()).unwrap();
+        assert_eq!(mailbox.give_to(Seat(2)), (), "and it is kept until it is known to have arrived");
+        let Poll::Ready(Ok(heard)) = take_as(&mailbox, Seat(2)) else { panic!("nothing") };
+        assert_eq!(heard.matches("not delivered").count(), 12, "{heard}");
     }
 
     #[test]

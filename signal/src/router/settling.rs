@@ -106,7 +106,7 @@ impl Router {
         self.metrics.undeliverable(why);
         let event = Event::Undelivered { to, why, id: letter.name.as_deref() };
         let frame = dialect::named(room.dialect()).and_then(|dialect| dialect.encode(&event));
-        let Some(word) = frame.map(Letter::from_server) else { return };
+        let Some(word) = frame.map(Letter::word) else { return };
         let (room, to, spent) = (dialect::home_of(room, from), from.clone(), Duration::ZERO);
         let put = self.hub.lock().put(&room, from, word.clone());
         let word = Delivery { room, to, letter: word, spent };
@@ -163,7 +163,7 @@ impl Router {
             let dialect = dialect::named(room.dialect());
             let frame = dialect.and_then(|dialect| dialect.encode(&Event::Accepted { id: &name }));
             if let Some(frame) = frame {
-                let letter = Letter::from_server(frame);
+                let letter = Letter::word(frame);
                 self.deliver(Delivery { room, to: from, letter, spent: Duration::ZERO });
             }
         }
