@@ -16,7 +16,6 @@ use crate::access::{Passes, derive_key};
 use crate::backplane::memory::Bus;
 use crate::backplane::redis::{self, Redis};
 use crate::backplane::{Backplane, Lifetimes, Notice};
-use crate::chance;
 use crate::dialect::{self, AllTerms, Terms, camus, direct, mesh, peerjs, share, y_webrtc};
 use crate::handlers::{RegistrationError, Server};
 use crate::http::ops::Readiness;
@@ -205,12 +204,7 @@ async fn keep_time(router: Arc<Router>, every: Duration, stop: CancellationToken
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            due = clock.tick() => {
-                if let Some(late) = chance::stood_still(due.into_std()) {
-                    router.stood_still(late, Instant::now());
-                }
-                router.tick(Instant::now());
-            }
+            due = clock.tick() => router.tick(due.into_std()),
             () = stop.cancelled() => return,
         }
     }

@@ -417,14 +417,17 @@ impl Router {
         Ok(())
     }
 
-    /// This node stood still for so long until now, and heard nobody.
-    pub fn stood_still(&self, late: Duration, now: Instant) {
-        self.hub.lock().stood_still(late, now);
-    }
-
-    /// Looks after this node's peers: asks those that are silent, removes those that are gone.
-    pub fn tick(self: &Arc<Self>, now: Instant) {
-        let due = self.hub.lock().tick(now);
+    /// Looks after this node's peers: asks those that are silent, removes those that are gone. `was_due`: when that was to
+    /// happen, which may be a while ago if this node stood still.
+    pub fn tick(self: &Arc<Self>, was_due: Instant) {
+        let now = chance::now();
+        let due = {
+            let mut hub = self.hub.lock();
+            if let Some(late) = chance::stood_still(was_due) {
+                hub.stood_still(late);
+            }
+            hub.tick(now)
+        };
         let mut leaving = Vec::new();
         for due in due {
             match due {

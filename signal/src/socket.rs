@@ -109,6 +109,8 @@ pub struct Socket<S> {
     call: Option<(Running, Instant)>,
     heard: Instant,
     pinged: Option<Instant>,
+    /// It has had its time once more since it was last heard, as this node stood still.
+    is_excused: bool,
     receipt: Receipt,
     alarm: Pin<Box<Sleep>>,
     /// Taken out of the mailbox, and not yet written.
@@ -163,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             call: None,
             heard: now,
             pinged: None,
+            is_excused: false,
             receipt: Receipt::default(),
             alarm: Box::pin(sleep(manners.ping_interval)),
             manners,
@@ -381,7 +384,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     async fn read(&mut self, message: Message) -> Result<(), Goodbye> {
         let now = Instant::now();
-        self.heard = now;
+        (self.heard, self.is_excused) = (now, false);
         let was_pinged = self.pinged.take().is_some();
         let next = self.allowance.spend(message.len(), now).ok_or(Goodbye::Flooding)?;
         if next > now {
@@ -432,7 +435,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.read_at = None;
             self.reads_again(now);
         }
-        if chance::stood_still(self.alarm.deadline().into_std()).is_some() {
+        let stood_still = chance::stood_still(self.alarm.deadline().into_std()).is_some();
+        if stood_still && self.call.is_none() && !std::mem::replace(&mut self.is_excused, true) {
             self.pinged = self.pinged.map(|_| now);
             self.reads_again(now);
         }

@@ -290,7 +290,9 @@ impl Inside {
         by: Instant,
         answer: impl Future<Output = RedisResult<T>>,
     ) -> Result<T, Refusal> {
-        match chance::in_time(by.saturating_duration_since(Instant::now()), answer).await {
+        // The ones before may have used up all of the time, but not of this one's: then Redis was there.
+        let time = by.saturating_duration_since(Instant::now()).max(self.pace.deadline / 10);
+        match chance::in_time(time, answer).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => {
                 debug!(%error, "Redis refused a command");

@@ -259,6 +259,13 @@ impl Room {
         self.recall.is_some()
     }
 
+    /// Those who are to write it again have so much more time.
+    pub fn prolong_recall(&mut self, late: Duration) {
+        if let Some(recall) = &mut self.recall {
+            recall.until += late;
+        }
+    }
+
     /// Whether the time for being written again is over, and whatever is read next is all there is: said once.
     pub fn ends_recall(&mut self, now: Instant) -> bool {
         let over = self.recall.as_mut().filter(|recall| !recall.is_over && recall.until <= now);

@@ -18,6 +18,8 @@ pub struct Session {
     pub mailbox: Arc<Mailbox>,
     /// When it was last heard.
     pub seen: Instant,
+    /// How much of its silence since then is this node's own doing.
+    pub excused: Duration,
     /// Whether it has been asked if it is still there, since then.
     pub asked: bool,
     /// Whether it has still to say its first word; until then nothing goes to it.
@@ -52,6 +54,7 @@ impl Session {
             seat: None,
             mailbox: Arc::new(mailbox),
             seen: now,
+            excused: Duration::ZERO,
             asked: false,
             coming: false,
             knows_roster,
@@ -81,12 +84,26 @@ impl Session {
     /// A sign of life.
     pub fn heard(&mut self, now: Instant) {
         self.seen = now;
+        self.excused = Duration::ZERO;
         self.asked = false;
+    }
+
+    /// This node stood still for so long: it could not be heard, nor come back, and what was on its way here still is.
+    pub fn excuse(&mut self, late: Duration) {
+        self.excused += late;
+        if let Some(hand_over) = &mut self.hand_over {
+            hand_over.until += late;
+        }
+    }
+
+    /// For how long it has been silent.
+    pub fn silence(&self, now: Instant) -> Duration {
+        now.duration_since(self.seen).saturating_sub(self.excused)
     }
 
     /// Whether its time in the room is over.
     pub fn is_over(&self, now: Instant, grace: Duration) -> bool {
-        self.leaving.is_some() || now.duration_since(self.seen) >= grace
+        self.leaving.is_some() || self.silence(now) >= grace
     }
 
     /// What another node held for it may come until then; newer messages wait for that.

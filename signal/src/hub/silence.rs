@@ -67,10 +67,11 @@ impl Hub {
         over.then_some(session.leaving)
     }
 
-    /// This node stood still for so long until `now`: that is nobody's silence, and in that time nobody could come back.
-    pub fn stood_still(&mut self, late: Duration, now: Instant) {
-        for session in self.rooms.values_mut().flat_map(|room| room.sessions.values_mut()) {
-            session.seen = now.min(session.seen + late);
+    /// This node stood still for so long: whatever has a time until which it is waited for has that much more.
+    pub fn stood_still(&mut self, late: Duration) {
+        for room in self.rooms.values_mut() {
+            room.prolong_recall(late);
+            room.sessions.values_mut().for_each(|session| session.excuse(late));
         }
     }
 
@@ -90,7 +91,7 @@ impl Hub {
                         due.push(Due::GiveBack(id.clone(), peer.clone(), too_much));
                     }
                 }
-                let silence = now.duration_since(session.seen);
+                let silence = session.silence(now);
                 if session.is_over(now, terms.grace) {
                     due.push(Due::Remove(id.clone(), peer.clone(), session.claim));
                 } else if terms.ask_after.is_some_and(|after| silence >= after)

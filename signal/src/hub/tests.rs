@@ -225,14 +225,28 @@ fn who_is_silent_is_asked_once_and_then_removed_and_who_answers_is_not() {
 #[test]
 fn while_this_node_stood_still_nobody_was_silent() {
     let (mut hub, now) = (hub(), Instant::now());
-    alice_enters(&mut hub, 1, false, now);
+    let alice = alice_enters(&mut hub, 1, false, now);
     let (late, later) = (GRACE * 3, now + GRACE * 3);
-    hub.stood_still(late, later);
+    hub.stood_still(late);
     assert_eq!(hub.tick(later), []);
+    assert_eq!(hub.heard_at(&room(), &peer("alice")), Some(now), "nor was anybody heard");
     assert_eq!(hub.tick(later + ASK), [Due::Ask(room(), peer("alice"))]);
-    hub.stood_still(GRACE, later + ASK);
-    assert_eq!(hub.tick(later + GRACE), [], "she was heard in the future");
-    assert_eq!(hub.tick(later + ASK + GRACE), [Due::Remove(room(), peer("alice"), Claim(1))]);
+    assert_eq!(hub.tick(later + GRACE), [Due::Remove(room(), peer("alice"), Claim(1))]);
+    hub.heard(&alice.speaker, later).unwrap();
+    assert_eq!(hub.tick(later + ASK), [Due::Ask(room(), peer("alice"))], "what was excused is over");
+}
+
+#[test]
+fn while_this_node_stood_still_what_is_handed_over_was_on_its_way() {
+    let (mut hub, now) = (hub(), Instant::now());
+    let alice = alice_enters(&mut hub, 1, false, now);
+    hub.expect_hand_over(&room(), &peer("alice"), now);
+    assert_eq!(hub.put(&room(), &peer("alice"), letter("new")), Put::Taken);
+    hub.stood_still(HAND_OVER * 3);
+    hub.tick(now + HAND_OVER * 3);
+    assert!(hears(&alice).is_pending(), "it still is");
+    hub.handed_over(&room(), &peer("alice"), vec![letter("old")], true).unwrap();
+    assert_eq!(hears(&alice), heard("old new"));
 }
 
 #[test]

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::questions::Ask;
 use super::{Router, millis};
 use crate::backplane::{Answer, Change, Changed, Creation, Departure, Entry, Question, Refusal};
@@ -145,7 +143,7 @@ impl Router {
                 }
             }
         };
-        let _ = timeout(SILENCE_DEADLINE, listen).await;
+        let _ = chance::in_time(SILENCE_DEADLINE, listen).await;
         drop(ask);
         let silent_for = |peer: &&&PeerId| silence.get(**peer).copied().unwrap_or(Duration::MAX);
         peers.iter().max_by_key(silent_for).map_or_else(|| (*peers[0]).clone(), |peer| (**peer).clone())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::Router;
 use super::entrance::{TRIES, Wish};
@@ -116,23 +116,25 @@ impl Router {
             // Its node lives, and has much to do.
             Err(_) => return true,
         }
-        let answer = timeout(ANSWER_WITHIN + ON_THE_WAY, answers.recv()).await;
-        matches!(answer, Ok(Some(Answer::Yes)))
+        let answer = chance::in_time(ANSWER_WITHIN + ON_THE_WAY, answers.recv()).await;
+        matches!(answer, Some(Some(Answer::Yes)))
     }
 
     /// Pings one of this node's peers at once: whether it is heard in time.
     pub(super) async fn challenge(&self, room: &RoomId, peer: &PeerId) -> bool {
         let asked = chance::now();
         self.hub.lock().ask(room, peer, Frame::ping());
-        loop {
-            match self.hub.lock().heard_at(room, peer) {
-                None => return false,
-                Some(heard) if heard > asked => return true,
-                Some(_) if chance::since(asked) >= ANSWER_WITHIN => return false,
-                Some(_) => {}
+        let is_heard = async {
+            loop {
+                match self.hub.lock().heard_at(room, peer) {
+                    None => return false,
+                    Some(heard) if heard > asked => return true,
+                    Some(_) => {}
+                }
+                sleep(LOOK_AGAIN).await;
             }
-            sleep(LOOK_AGAIN).await;
-        }
+        };
+        chance::in_time(ANSWER_WITHIN, is_heard).await.unwrap_or(false)
     }
 
     /// The speaker gives up its name, and stays connected.

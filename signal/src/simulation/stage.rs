@@ -382,8 +382,9 @@ async fn keep_time(plane: Arc<Plane>, router: Arc<Router>, stop: CancellationTok
     let ticks = async {
         loop {
             sleep(TICK).await;
+            let due = chance::now();
             plane.awake().await;
-            router.tick(chance::now());
+            router.tick(due);
         }
     };
     let _ = stop.run_until_cancelled(ticks).await;

@@ -17,7 +17,7 @@ use redis::{
     PushKind, RedisError, RedisResult,
 };
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::counters::{Counters, add};
@@ -170,8 +170,8 @@ impl Wire {
         let mut told = false;
         loop {
             let lost = Arc::new(Notify::new());
-            match timeout(CONNECT, self.connect(&channels, &ear, &lost)).await {
-                Ok(Ok(connections)) => {
+            match chance::in_time(CONNECT, Box::pin(self.connect(&channels, &ear, &lost))).await {
+                Some(Ok(connections)) => {
                     add(&counters.connects, 1);
                     told = false;
                     self.connections.send_replace(Some(connections.clone()));
@@ -180,11 +180,11 @@ impl Wire {
                     self.connections.send_replace(None);
                     backoff.reset();
                 }
-                Ok(Err(error)) if !told => {
+                Some(Err(error)) if !told => {
                     warn!(%error, "Redis is away; trying again for ever");
                     told = true;
                 }
-                Err(_) if !told => {
+                None if !told => {
                     warn!("Redis does not answer; trying again for ever");
                     told = true;
                 }
