@@ -442,6 +442,13 @@ impl Hub {
         self.rooms.values_mut().for_each(Room::is_forgotten);
     }
 
+    /// What `peer` calls `name` was accepted, if it is here.
+    pub fn was_accepted(&mut self, room: &RoomId, peer: &PeerId, name: &Arc<str>) {
+        if let Some(session) = self.session_mut(room, peer) {
+            session.was_accepted(name);
+        }
+    }
+
     fn session_mut(&mut self, room: &RoomId, peer: &PeerId) -> Option<&mut Session> {
         self.rooms.get_mut(room)?.sessions.get_mut(peer)
     }

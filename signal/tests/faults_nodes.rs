@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::common::{Client, House, Ledger, Settings, Wire, scenes, until, until_at_last, within};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 /// A lease of 4 s: a heartbeat each second, fenced after 2.8 s.
@@ -29,6 +31,7 @@ scenes!(one_node, STRICT; a_node_that_stood_still_reads_what_was_said_before_it_
 scenes!(two_nodes, QUICK;
     a_node_that_stands_still_for_less_than_its_lease_is_only_late,
     a_node_that_stood_still_for_longer_takes_nothing_back_and_loses_nobody,
+    a_node_that_stood_still_lets_nobody_in_who_has_hung_up_meanwhile,
 );
 
 scenes!(bad_lines, IMPATIENT;
@@ -86,6 +89,29 @@ async fn a_node_that_stands_still_for_less_than_its_lease_is_only_late(house: &m
         client.has_not_heard("bye");
     }
     house.is_as_it_should_be("capsule", vec![alice, bob], vec![]).await;
+}
+
+/// Fault 3, for one who had just dialled: tired of waiting she has hung up, and come elsewhere.
+async fn a_node_that_stood_still_lets_nobody_in_who_has_hung_up_meanwhile(house: &mut House) {
+    let mut alice = house.enters("Alice", "capsule").await;
+    alice.drops().await;
+    house.freezes_the_node_of("Alice");
+    for _ in 0..8 {
+        let mut dials = TcpStream::connect(house.node_of("Alice").address).await.expect("its system listens");
+        let head = format!(
+            "GET /room/capsule/ws?token={} HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            alice.pass.token
+        );
+        dials.write_all(head.as_bytes()).await.expect("its system reads");
+    }
+    alice.comes_back_through(house.other_node("Alice")).await;
+    alice.checks_in().await;
+    house.wakes_the_node_of("Alice");
+    // By a way of the same length.
+    let _carol = house.enters("Carol", "capsule").await;
+    alice.sees(&["Alice", "Carol"]).await;
+    alice.checks_in().await;
 }
 
 /// Fault 2.

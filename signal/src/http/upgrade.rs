@@ -14,6 +14,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -61,6 +62,9 @@ impl Site {
             }
             _ => HeaderMap::new(),
         };
+        // Who hung up while this node stood still has come elsewhere, and is not to be thrown out there: a look at the line
+        // ends this request then.
+        yield_now().await;
         let Ok(turn) = self.arriving.clone().try_acquire_owned() else {
             self.metrics.turned_away.inc();
             return refused(Refusal::Unavailable);

@@ -76,6 +76,12 @@ impl Session {
         true
     }
 
+    /// What it calls `name` was accepted, which it may not hear: it is among the last that are forgotten.
+    pub fn was_accepted(&mut self, name: &Arc<str>) {
+        self.unsays(name);
+        self.says(name);
+    }
+
     /// The last that it said was not taken.
     pub fn unsays(&mut self, name: &Arc<str>) {
         self.said.retain(|said| said != name);
@@ -136,5 +142,28 @@ impl Session {
         } else {
             self.mailbox.open();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::mailbox::Bounds;
+
+    #[test]
+    fn what_was_accepted_last_is_remembered_longest() {
+        let mailbox = Mailbox::new(Bounds { messages: 1, bytes: 1 });
+        let mut alice = Session::new(Claim(1), mailbox, true, Instant::now());
+        let name = |n: usize| Arc::from(n.to_string());
+        for n in 0..=REMEMBERED {
+            assert!(alice.says(&name(n)), "{n}");
+        }
+        // It was for one who was away, and is accepted when newer ones have long been.
+        alice.was_accepted(&name(0));
+        for n in 1..REMEMBERED {
+            alice.says(&name(REMEMBERED + n));
+        }
+        assert!(!alice.says(&name(0)), "said again");
+        assert!(alice.says(&name(1)));
     }
 }

@@ -160,6 +160,7 @@ impl Router {
     /// Tells the senders of these that they are safe.
     pub(super) fn accept(&self, safe: impl IntoIterator<Item = Named>) {
         for (room, from, name) in safe {
+            self.hub.lock().was_accepted(&room, &from, &name);
             let dialect = dialect::named(room.dialect());
             let frame = dialect.and_then(|dialect| dialect.encode(&Event::Accepted { id: &name }));
             if let Some(frame) = frame {
