@@ -3,12 +3,15 @@
 
 use std::collections::HashSet;
 
-use crate::common::{self, Browser, House, Node, PLAIN, ROOM, SERVER, Wire, scenes, within};
+use crate::common::{self, Browser, House, Node, PLAIN, ROOM, SERVER, Settings, Wire, scenes, within};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_tungstenite::tungstenite::Message;
+
+/// More is held for one who is away than one sender may have open.
+const HOLDING: Settings<'_> = &[("MAILBOX__MESSAGES", "2000"), ("LIMITS__MESSAGE_BURST", "2000")];
 
 scenes!(both, PLAIN;
     the_first_word_is_what_the_connection_is,
@@ -17,6 +20,7 @@ scenes!(both, PLAIN;
     what_does_not_arrive_is_told_by_its_name,
     who_speaks_plain_camus_sees_no_difference,
 );
+scenes!(both, HOLDING; of_more_than_may_be_open_each_is_told);
 scenes!(two_nodes, PLAIN;
     after_a_crash_each_message_is_heard_once_and_in_order,
     who_is_sent_to_another_node_is_told_before,
@@ -225,6 +229,25 @@ async fn what_does_not_arrive_is_told_by_its_name(house: &mut House) {
     alice.writes(&json!({ "receiver": "nobody", "type": "text", "id": "" })).await;
     let told = alice.hears("error").await;
     assert_eq!(told["data"], "id: expected a string of 1 to 64 characters");
+}
+
+async fn of_more_than_may_be_open_each_is_told(house: &mut House) {
+    const OPEN: usize = 1024;
+    let mut alice = Talker::enters(house, "Alice").await;
+    let mut bob = house.enters("Bob", "capsule").await;
+    bob.drops().await;
+    let mut last = String::new();
+    for n in 0..=OPEN {
+        last = alice.says(&bob.id, json!(n)).await;
+    }
+    let told = alice.hears("undeliverable").await;
+    assert_eq!(told["data"], json!({ "id": last, "receiver": bob.id, "reason": "full" }));
+    assert_eq!(alice.hears("accepted").await["data"]["id"], *last, "it need not be said again");
+    bob.comes_back().await;
+    for n in 0..OPEN {
+        assert_eq!(bob.hears("text").await.data(), n);
+        alice.hears("accepted").await;
+    }
 }
 
 async fn who_speaks_plain_camus_sees_no_difference(house: &mut House) {

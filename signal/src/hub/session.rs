@@ -78,13 +78,8 @@ impl Session {
 
     /// What it calls `name` was accepted, which it may not hear: it is among the last that are forgotten.
     pub fn was_accepted(&mut self, name: &Arc<str>) {
-        self.unsays(name);
-        self.says(name);
-    }
-
-    /// The last that it said was not taken.
-    pub fn unsays(&mut self, name: &Arc<str>) {
         self.said.retain(|said| said != name);
+        self.says(name);
     }
 
     /// A sign of life.

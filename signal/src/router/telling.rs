@@ -65,8 +65,12 @@ impl Router {
             return Ok(relief);
         }
         if !self.acceptances.lock().begin(&named) {
-            self.hub.lock().session(speaker)?.unsays(&name);
-            self.answer(speaker, dialect.encode(&Event::Busy))?;
+            // To all is to itself too.
+            let to = if let To::Peer(to) = message.0 { to } else { &speaker.peer };
+            let why = Undelivered::Full;
+            self.metrics.undeliverable(why);
+            self.answer(speaker, dialect.encode(&Event::Undelivered { to, why, id: Some(&name) }))?;
+            self.accept([named]);
             return Ok(None);
         }
         Ok(self.tell(dialect, speaker, message, receipt, Some(name), read))
