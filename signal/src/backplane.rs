@@ -222,6 +222,14 @@ pub enum Envelope {
         /// The peer.
         peer: PeerId,
     },
+    /// A peer of the receiving node did not get something of which nobody else is told: its connection is to end, so that it
+    /// is not silent.
+    Missed {
+        /// The peer's room.
+        room: RoomId,
+        /// The peer.
+        peer: PeerId,
+    },
     /// The receiving node is to answer.
     Question {
         /// Names the answer.

@@ -382,6 +382,9 @@ impl Router {
         for (node, word) in words {
             match word {
                 Envelope::Settled { numbers } => self.receipts.keep(node, numbers),
+                // Of the many things that one may have missed one is enough.
+                Envelope::Missed { .. }
+                    if unsaid.iter().any(|(_, to, unsaid)| (to, unsaid) == (&node, &word)) => {}
                 word => unsaid.push((now + UNSAID_FOR, node, word)),
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         tracing::debug!(reason = goodbye.label(), "a connection ended");
         if goodbye == Goodbye::Restarting {
             // One who comes back to another node is not to hear again what it has just heard.
-            let _ = timeout(FAREWELL, self.prepare_to_part()).await;
+            let _ = self.prepare_to_part().await;
         }
         // Before the last words: who hears them and comes back at once is to find its seat free.
         let how = if goodbye == Goodbye::Closed { Parting::OnPurpose } else { Parting::Dropped };
@@ -350,21 +350,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Says that this node is going away, if the protocol has a word for that; asks whether what was written has arrived,
     /// and serves the client until it has said so.
     async fn prepare_to_part(&mut self) -> Result<(), Goodbye> {
-        let after = COME_BACK_WITHIN.mul_f64(rand::random());
+        let (after, until) = (COME_BACK_WITHIN.mul_f64(rand::random()), Instant::now() + FAREWELL);
+        let late = |_| Goodbye::Slow;
         if let Some(frame) = self.dialect.encode(&Event::GoingAway { after }) {
             let frame = text(frame.to(&self.seated.speaker.peer)).map_err(goodbye_for)?;
-            self.stream.send(frame).await.map_err(goodbye_for)?;
+            timeout_at(until.into(), self.stream.send(frame)).await.map_err(late)?.map_err(goodbye_for)?;
         }
         while self.call.is_some() || self.receipt.confirmed < self.receipt.written {
             if self.call.is_some() {
-                let done = done(&mut self.call).await;
+                let done = timeout_at(until.into(), done(&mut self.call)).await.map_err(late)?;
                 self.is_done(done)?;
                 continue;
             }
             if self.receipt.asked.is_none() {
-                self.ping().await?;
+                timeout_at(until.into(), self.ping()).await.map_err(late)??;
             }
-            match self.stream.next().await {
+            // What has been read is carried, however long that takes.
+            match timeout_at(until.into(), self.stream.next()).await.map_err(late)? {
                 Some(message) => self.read(message.map_err(goodbye_for)?).await?,
                 None => return Err(Goodbye::Broken),
             }
@@ -422,6 +424,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         let next = self.router.act(self.dialect, speaker, command, now).await?;
         self.held_up = next.relief;
+        if self.nameless {
+            // Whatever it was sent under its name is nothing to it any more, and its pong is not heard.
+            let written = self.receipt.written;
+            self.receipt = Receipt { written, confirmed: written, ..Receipt::default() };
+        }
         if let Some(speaker) = next.speaker {
             self.seated.speaker = speaker;
         }

@@ -1,10 +1,16 @@
 //! Who has a name: got once in the whole cluster, taken over by its own client, free when nobody has it.
 
-use crate::common::{House, PeerJs, Settings, scenes};
+use std::time::Duration;
+
+use crate::common::{House, PeerJs, Settings, scenes, within};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 const PLAIN: Settings<'_> = &[];
 const FEW: Settings<'_> = &[("PEERJS__CONCURRENT_LIMIT", "2")];
+/// Who does not take what is written has a second.
+const HASTY: Settings<'_> = &[("SOCKET__WRITE_TIMEOUT", "1s")];
 const SHORT: Settings<'_> = &[("PEERJS__ALIVE_TIMEOUT", "1s"), ("SOCKET__PING_INTERVAL", "10s")];
 
 const TAKEN: &str = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
@@ -19,6 +25,7 @@ scenes!(both, PLAIN;
     of_many_who_want_one_name_at_once_one_gets_it,
     of_many_sockets_of_one_client_one_survives,
 );
+scenes!(one_node, HASTY; who_gives_up_the_name_before_it_has_answered_a_ping_stays_connected);
 scenes!(one_node, FEW; a_node_has_so_many_names_and_a_takeover_is_none_more);
 scenes!(both, SHORT; who_is_silent_for_too_long_is_sent_away_and_the_name_is_free);
 
@@ -83,6 +90,22 @@ async fn who_says_leave_gives_up_the_name_and_stays_connected(house: &mut House)
     alice.closes().await;
     other.has_heard_nothing("alice").await;
     bob.has_heard_nothing("bob").await;
+}
+
+async fn who_gives_up_the_name_before_it_has_answered_a_ping_stays_connected(house: &mut House) {
+    let mut bob = PeerJs::of(house, "Bob").await;
+    let alice = house.browser("Alice").knocks("/peerjs?key=peerjs&id=alice&token=t&version=1.5.5").await;
+    let mut alice = alice.expect("a wire");
+    bob.tells("alice", "OFFER", json!(1)).await;
+    while !within("an offer", alice.next())
+        .await
+        .is_some_and(|heard| heard.unwrap().to_string().contains("OFFER"))
+    {}
+    // The ping that asks whether it has arrived is right behind it.
+    alice.send(Message::text(r#"{"type":"LEAVE"}"#)).await.expect("she is connected");
+    let answers = async { while let Some(Ok(Message::Ping(_) | Message::Pong(_))) = alice.next().await {} };
+    let end = tokio::time::timeout(Duration::from_secs(3), answers).await;
+    assert!(end.is_err(), "three times as long as may pass before what was written is taken");
 }
 
 async fn odd_ids_are_ids_and_no_keys_of_others(house: &mut House) {
@@ -178,7 +201,7 @@ async fn who_is_silent_for_too_long_is_sent_away_and_the_name_is_free(house: &mu
     let mut bob = PeerJs::of(house, "Bob").await;
     for _ in 0..8 {
         bob.says(r#"{"type":"HEARTBEAT"}"#).await;
-        bob.hears_nothing_for(std::time::Duration::from_millis(250)).await;
+        bob.hears_nothing_for(Duration::from_millis(250)).await;
     }
     assert_eq!(alice.is_sent_away().await, Some(4004));
     PeerJs::gets(&house.browser("Bob"), "alice", "another").await;

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 const PLAIN: Settings<'_> = &[];
 const FEW: Settings<'_> = &[("LIMITS__ROOMS_PER_MINUTE", "2")];
+/// Little waits for anybody, who may take all the time that there is.
+const PATIENT: Settings<'_> =
+    &[("MAILBOX__MESSAGES", "4"), ("SOCKET__WRITE_TIMEOUT", "60s"), ("SOCKET__PING_TIMEOUT", "60s")];
 const QUICK: Settings<'_> = &[("REDIS__LEASE", "4s")];
 /// A node that says nothing is taken for dead after 10 s, unless it is `QUICK`.
 const LEASE: Duration = Duration::from_secs(30);
@@ -23,6 +26,7 @@ scenes!(both, PLAIN;
     a_name_is_free_when_its_user_has_left,
     what_is_said_comes_once_and_in_order,
 );
+scenes!(one_node, PATIENT; a_host_for_whom_too_much_waits_is_sent_away);
 scenes!(one_node, FEW; an_address_makes_so_many_rooms);
 scenes!(two_nodes, PLAIN;
     when_the_hosts_node_dies_media_go_on,
@@ -300,4 +304,22 @@ async fn when_redis_comes_back_empty_the_room_is_as_before(house: &mut House) {
         .await;
     heard_nothing(&mut alice).await;
     heard_nothing(&mut bob).await;
+}
+
+/// Else it would not hear of some who came and went, and nobody would say so.
+async fn a_host_for_whom_too_much_waits_is_sent_away(house: &mut House) {
+    let (mut alice, room) = alice_hosts(house).await;
+    alice.stops_listening().await;
+    let mut users = Vec::new();
+    for n in 0..20 {
+        let mut user = open(house, "Bob").await;
+        user.tells(json!({ "type": "JOIN_ROOM", "roomid": room, "username": format!("user {n}") })).await;
+        let (heard, _) = user.hears_any("whether it has joined").await;
+        users.push(user);
+        if !heard.contains("ROOM_JOINED") {
+            // With the host the room has gone.
+            break;
+        }
+    }
+    house.node_of("Alice").counts("signal_goodbyes_total{reason=\"slow\"}", |slow| slow == 1.0).await;
 }

@@ -11,6 +11,9 @@ const PLAIN: Settings<'_> = &[];
 const LEASE: Duration = Duration::from_secs(30);
 const FEW: Settings<'_> = &[("LIMITS__TOPICS", "2")];
 
+/// Little is kept for another node, and nobody is made to wait for long.
+const NARROW: Settings<'_> = &[("LINKS__MESSAGES", "10"), ("LINKS__PATIENCE", "100ms")];
+
 scenes!(both, PLAIN;
     who_announces_itself_after_subscribing_is_found_by_whoever_answers,
     a_subscription_is_in_force_everywhere_before_the_next_frame_is_acted_on,
@@ -23,6 +26,7 @@ scenes!(two_nodes, PLAIN;
     who_was_on_a_node_that_died_is_not_counted,
     when_redis_comes_back_empty_topics_are_as_before,
 );
+scenes!(two_nodes, NARROW; who_misses_what_was_published_elsewhere_is_sent_away);
 scenes!(one_node, FEW; who_wants_too_many_topics_is_sent_away);
 
 async fn open(house: &House, name: &str) -> Talker {
@@ -183,4 +187,29 @@ async fn when_redis_comes_back_empty_topics_are_as_before(house: &mut House) {
         })
     })
     .await;
+}
+
+async fn who_misses_what_was_published_elsewhere_is_sent_away(house: &mut House) {
+    let mut alice = subscribed(house, "Alice", "r").await;
+    let mut bob = subscribed(house, "Bob", "r").await;
+    let number = |n: usize| json!({ "type": "publish", "topic": "r", "n": n });
+    house.loses_redis();
+    for n in 0..50 {
+        alice.tells(number(n)).await;
+        let (heard, _) = alice.hears_any("her own words").await;
+        assert!(heard.contains(&format!("\"n\":{n}")), "{heard}");
+    }
+    house.finds_redis_empty();
+    let mut heard = Vec::new();
+    let end = loop {
+        match bob.hears_or_ends().await {
+            Ok(text) => heard.push(text),
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(end, Some(4008));
+    for (n, text) in heard.iter().enumerate() {
+        assert!(text.contains(&format!("\"n\":{n}")), "{text}");
+    }
+    assert!(heard.len() < 50, "all of it");
 }

@@ -122,6 +122,8 @@ pub struct Room {
     /// Own peers that are to be claimed again: until then they are not given up, whatever the directory says.
     forgotten: BTreeSet<PeerId>,
     recall: Option<Recall>,
+    /// Who was heard to leave behind a gap, since which version: what was read before that may still name them.
+    gone: BTreeMap<PeerId, u64>,
     /// Who came or went without word of it, and whether it was here before.
     missed: BTreeMap<PeerId, bool>,
 }
@@ -154,6 +156,7 @@ impl Room {
             members,
             forgotten: BTreeSet::new(),
             recall: None,
+            gone: BTreeMap::new(),
             missed: BTreeMap::new(),
         }
     }
@@ -168,7 +171,10 @@ impl Room {
             self.recall = Some(Recall { until: now + RECALL, is_over: false });
         }
         let waits = self.recall.is_some_and(|recall| !recall.is_over);
-        let members = snapshot.members.into_iter().collect();
+        self.gone.retain(|_, version| *version > snapshot.version);
+        let is_here =
+            |(peer, member): &(PeerId, Member)| self.gone.get(peer).is_none_or(|gone| *gone < member.claim.0);
+        let members = snapshot.members.into_iter().filter(is_here).collect();
         let before = std::mem::replace(&mut self.members, members);
         for (peer, member) in &self.members {
             let was = before.get(peer);
@@ -214,10 +220,13 @@ impl Room {
         match member {
             Some(member) if self.members.get(peer).is_some_and(|known| known.claim > member.claim) => None,
             Some(member) => self.members.insert(peer.clone(), member),
-            None => self.members.remove(peer),
+            None => self.members.remove(peer).inspect(|_| {
+                self.gone.insert(peer.clone(), version);
+            }),
         };
         if news == News::Applied {
             self.version = version;
+            self.gone.clear();
         }
         news
     }

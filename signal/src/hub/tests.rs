@@ -367,6 +367,23 @@ fn whoever_was_heard_of_is_not_missed_in_what_was_read_before() {
 }
 
 #[test]
+fn whoever_was_heard_to_leave_is_not_in_what_was_read_before() {
+    let (mut hub, now) = (hub(), Instant::now());
+    alice_enters(&mut hub, 1, false, now);
+    let alice = ("alice", member("here", 1));
+    hub.apply(&room(), 2, &peer("bob"), Some(member("there", 2)));
+    assert_eq!(hub.apply(&room(), 4, &peer("bob"), None), News::Gap);
+    let carol = ("carol", member("there", 3));
+    hub.replace(&room(), snapshot(3, &[alice.clone(), ("bob", member("there", 2)), carol.clone()]), now);
+    assert!(hub.room(&room()).unwrap().member(&peer("bob")).is_none());
+    assert_eq!(hub.take_missed(&room()), [(peer("carol"), Some(node("there")))], "and not he");
+    hub.replace(&room(), snapshot(4, &[alice.clone(), carol.clone()]), now);
+    assert_eq!(hub.take_missed(&room()), []);
+    hub.replace(&room(), snapshot(5, &[alice, carol, ("bob", member("there", 5))]), now);
+    assert_eq!(hub.take_missed(&room()), [(peer("bob"), Some(node("there")))], "he has come back");
+}
+
+#[test]
 fn who_asks_is_answered_at_once() {
     let (mut hub, now) = (hub(), Instant::now());
     let alice = alice_enters(&mut hub, 1, false, now);

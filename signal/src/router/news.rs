@@ -13,10 +13,10 @@ use crate::backplane::{Changed, Creation, Entry, Envelope, Notice, Refusal};
 use crate::chance;
 use crate::dialect::{self, Away};
 use crate::goodbye::Goodbye;
-use crate::hub::Told;
 use crate::hub::mailbox::{Letter, Read};
 use crate::hub::room::{Member, News, Record, Snapshot};
-use crate::message::{Claim, Frame, NodeId, Parting, PeerId, RoomId, To};
+use crate::hub::{Put, Told};
+use crate::message::{Claim, Event, Frame, NodeId, Parting, PeerId, RoomId, To};
 
 /// Follows the backplane's notices until it closes or the router is gone.
 pub(super) async fn follow(router: Weak<Router>, mut notices: mpsc::Receiver<Notice>) {
@@ -109,6 +109,7 @@ impl Router {
                 }
             }
             Envelope::Appeared { room, peer } => self.appeared(&room, &peer),
+            Envelope::Missed { room, peer } => self.hub.lock().send_away(&room, &peer, Goodbye::Slow),
             Envelope::Question { number, question } => self.asked(from_node, number, question),
             Envelope::Answer { number, answer } => self.answered(number, answer),
         }
@@ -179,15 +180,22 @@ impl Router {
     /// Tells those of this node's peers whom the coming or going of `peer` concerns.
     fn tell_those_concerned(&self, room: &RoomId, peer: &PeerId, frames: Vec<Frame>) {
         let Some(dialect) = dialect::named(room.dialect()) else { return };
+        // Who is full learns it from the roster, which has no bound, where there is one.
+        let is_shown = dialect.encode(&Event::Roster { room: room.name(), peers: &[] }).is_some();
         let hub = self.hub.lock();
         for frame in frames {
             let letter = Letter::from_server(frame);
-            // Who is full learns it from the roster, which has no bound, where there is one.
-            match dialect.concerns(peer) {
-                To::Peer(one) => drop(hub.put(room, &one, letter)),
+            let full = match dialect.concerns(peer) {
+                To::Peer(one) => match hub.put(room, &one, letter) {
+                    Put::Full(_) => vec![one],
+                    _ => Vec::new(),
+                },
                 To::Everyone | To::Others | To::Topic(_) => {
-                    drop(hub.tell_all(room, &letter, Some(peer), |_| false));
+                    hub.tell_all(room, &letter, Some(peer), |_| false).1
                 }
+            };
+            for peer in full.iter().filter(|_| !is_shown) {
+                hub.send_away(room, peer, Goodbye::Slow);
             }
         }
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::Router;
 use super::acceptance::Named;
 use super::ways::Refused;
-use crate::backplane::Delivery;
+use crate::backplane::{Delivery, Envelope};
 use crate::chance;
 use crate::dialect;
 use crate::goodbye::Goodbye;
-use crate::hub::Put;
 use crate::hub::mailbox::{Left, Letter, Step};
+use crate::hub::{Place, Put};
 use crate::message::{Event, NodeId, PeerId, RoomId, Undelivered};
 
 impl Router {
@@ -39,12 +39,24 @@ impl Router {
         for (Delivery { room, to, letter, .. }, why) in refused {
             match &letter.from {
                 Some(from) => self.undelivered(&room, from, &to, why, &letter),
-                // Of this nobody is told, but the one whom it was for, if it is here and takes no more: its connection
-                // ends, so it is not silent.
-                None if why == Undelivered::Full => self.hub.lock().send_away(&room, &to, Goodbye::Slow),
+                None if matches!(why, Undelivered::Full | Undelivered::Unreachable) => {
+                    self.missed(&room, &to);
+                }
                 None => {}
             }
             self.settle(&room, vec![letter]);
+        }
+    }
+
+    /// `peer` did not get something of which nobody else is told: its connection ends, wherever it is, so that is not silent.
+    fn missed(&self, room: &RoomId, peer: &PeerId) {
+        let place = {
+            let hub = self.hub.lock();
+            hub.send_away(room, peer, Goodbye::Slow);
+            hub.find(room, peer)
+        };
+        if let Place::On(node) = place {
+            self.tell_node(node, Envelope::Missed { room: room.clone(), peer: peer.clone() });
         }
     }
 
