@@ -167,6 +167,10 @@ export class Client extends EventTarget {
 
   #opened() {
     if (this.username && this.#roster.length === 0) this.rename(this.username);
+    this.#ask();
+  }
+
+  #ask() {
     this.#line.send(SERVER, "get-ice-servers");
     if (this.#servers) this.#line.send(SERVER, "get-room-info");
   }
@@ -192,8 +196,8 @@ export class Client extends EventTarget {
   #heard({ sender, receiver, type, data }) {
     if (sender === SERVER && type === "ice-servers") return this.#serve(iceServers(data));
     if (sender === SERVER && type === "room-info") return this.#assemble(readRoster(data));
-    if (sender === SERVER && type === "error") return this.#warned(data);
-    if (sender === SERVER && type === "undeliverable") return this.#warned(notDelivered(data));
+    if (sender === SERVER && type === "error") return this.#tell("warning", { text: data });
+    if (sender === SERVER && type === "undeliverable") return this.#undelivered(data);
     if (type === "bye") return this.#left(sender);
     if (type === "text") return this.#read(sender, data);
     if (!FROM_PEERS.has(type)) return this.#tell("message", { sender, receiver, type, data });
@@ -206,8 +210,8 @@ export class Client extends EventTarget {
   }
 
   /** Whom something could not be delivered to may have left without our hearing of it. */
-  #warned(text) {
-    this.#tell("warning", { text });
+  #undelivered(data) {
+    this.#tell("warning", { text: notDelivered(data) });
     this.#line.send(SERVER, "get-room-info");
   }
 
@@ -225,9 +229,12 @@ export class Client extends EventTarget {
     if (wait !== null) this.#renewal = setTimeout(() => this.#line.send(SERVER, "get-ice-servers"), wait);
   }
 
-  /** The room as it is. Before the ICE servers are known nobody can be called: when they are, we ask. */
+  /**
+   * The room as it is. Before the ICE servers are known nobody can be called: when they are, we ask. And before our id is
+   * known we would be one of the others.
+   */
   #assemble(clients) {
-    if (!this.#servers) return;
+    if (!this.#servers || !this.#line.up) return;
     this.#roll(clients);
     if (!clients.some(({ id }) => id === this.id)) return;
     const known = this.#strangers.filter(({ sender }) => this.peers.has(sender));
@@ -312,6 +319,8 @@ export class Client extends EventTarget {
 
   /** In a tab that nobody looks at, calls are put through too; only which way they go is of no interest there. */
   #look() {
+    // A node that was busy did not hear what we asked.
+    if (this.#line.up && this.state !== "connected") this.#ask();
     const seen = globalThis.document?.visibilityState !== "hidden";
     for (const peer of this.peers.values()) {
       peer.mend();

@@ -158,7 +158,8 @@ export class Signaling extends EventTarget {
   }
 
   #hear(text) {
-    clearTimeout(this.#deadline);
+    // Before the node has told us our id, that alone is an answer: it may greet, or be busy, and never come to it.
+    if (this.#welcomed) clearTimeout(this.#deadline);
     let frame;
     try {
       frame = JSON.parse(text);
@@ -198,6 +199,7 @@ export class Signaling extends EventTarget {
 
   #welcome(id) {
     if (this.#welcomed) return;
+    clearTimeout(this.#deadline);
     this.#welcomed = true;
     this.#since = Date.now();
     this.#beat = setInterval(() => this.#ping(), BEAT_EVERY);

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { FakeNode, seconds } from './fake_node.js';
+
+const dialledAgain = 25 * seconds;
+
+test('a node that greets and then says nothing is left, and another line is tried', async (t) => {
+  const node = new FakeNode(t);
+  node.deaf = true;
+  const ada = await node.lets('Ada');
+  ada.say('Tea?');
+  await node.passes(10 * seconds);
+  assert.equal(node.sockets.length, 2, 'she does not wait for ever');
+  assert.ok(!node.sockets[0].living, 'nor on two lines');
+
+  node.deaf = false;
+  await node.passes(dialledAgain);
+  assert.equal(ada.state, 'connected');
+  assert.deepEqual(node.heard, ['Tea?']);
+});
+
+test('a node that is busy is not asked without a pause, and is entered when it is no more', async (t) => {
+  const node = new FakeNode(t);
+  node.busy = 20;
+  const ada = await node.lets('Ada');
+  ada.say('Tea?');
+  await node.passes(5 * seconds);
+  assert.ok(node.socket.frames.length < 10, `${node.socket.frames.length} frames in 5 s`);
+
+  await node.passes(120 * seconds);
+  assert.equal(ada.state, 'connected');
+  assert.deepEqual(node.heard, ['Tea?']);
+});
+
+test('a node that was too busy for a question of hers is asked again', async (t) => {
+  for (const question of ['get-ice-servers', 'get-room-info']) {
+    await t.test(question, async (t) => {
+      const node = new FakeNode(t);
+      node.tooMuch = [question];
+      const ada = await node.lets('Ada');
+      await node.passes(5 * seconds);
+      assert.equal(node.sockets.length, 1, 'on the same line');
+      assert.equal(ada.state, 'connected');
+      ada.leave();
+    });
+  }
+});
