@@ -105,6 +105,17 @@ export interface Message {
   data: unknown;
 }
 
+/** What is wrong with something of ours. */
+export interface Warning {
+  /** For a developer to read. */
+  text: string;
+  /**
+   * The message that it is about, where that is known. It is not sent again by itself, but may have arrived: when our id
+   * became another one, what was not known to be safe under the one before is told here.
+   */
+  message?: { receiver: string; type: string; data?: unknown };
+}
+
 export interface ClientEventMap {
   /** `Client.state` has changed. */
   state: CustomEvent<StateChange>;
@@ -122,8 +133,8 @@ export interface ClientEventMap {
   text: CustomEvent<Line>;
   /** A message of the app's own. */
   message: CustomEvent<Message>;
-  /** What the node found wrong with something of ours, like "Not delivered: …", for a developer to read. */
-  warning: CustomEvent<{ text: string }>;
+  /** What became of something of ours that did not go well, like "Not delivered: …". */
+  warning: CustomEvent<Warning>;
   /** Why the node does not let us in. */
   problem: CustomEvent<Problem>;
 }

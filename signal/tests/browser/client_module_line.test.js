@@ -45,3 +45,41 @@ test('a node that was too busy for a question of hers is asked again', async (t)
     });
   }
 });
+
+/** Her line drops with `code`, and what she says next finds none. */
+async function losesHerLine(node, code = 1006) {
+  node.socket.closes(code);
+  await node.passes(0);
+}
+
+test('who comes back as somebody else says what waited, and is told of what may have arrived already', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  node.accepts = false;
+  ada.say('Tea?');
+  ada.send('bob', 'move', 'e4');
+  ada.send('bob', 'offer', {});
+  await node.passes(1 * seconds);
+  node.id = 'ada the second';
+  await losesHerLine(node, 4003);
+  ada.say('With milk.');
+  await node.passes(dialledAgain);
+
+  assert.equal(ada.id, 'ada the second');
+  assert.deepEqual(node.socket.heard, ['With milk.'], 'nothing is said by two');
+  assert.deepEqual(ada.warnings().map(({ message }) => message.data.text ?? message.data), ['Tea?', 'e4']);
+  assert.match(ada.warnings()[0].text, /^Not known whether it arrived/);
+});
+
+test('who comes back as before says again what is not known to be safe', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  node.accepts = false;
+  ada.say('Tea?');
+  await node.passes(1 * seconds);
+  await losesHerLine(node);
+  ada.say('With milk.');
+  await node.passes(dialledAgain);
+  assert.deepEqual(node.socket.heard, ['Tea?', 'With milk.']);
+  assert.deepEqual(ada.warnings(), []);
+});

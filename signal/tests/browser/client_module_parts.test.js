@@ -64,13 +64,13 @@ test('the way is relayed when one end of the chosen pair is a relay', () => {
 test('a message is kept, by a name of its own, until it is safe', () => {
   const outbox = new Outbox();
   const [one, two] = ['Tea?', 'Tea?'].map((data) => outbox.add({ receiver: 'room', type: 'text', data }));
-  const names = [one, two].map((frame) => JSON.parse(frame).id);
+  const names = [one, two].map(({ frame }) => JSON.parse(frame).id);
   assert.notEqual(names[0], names[1]);
-  assert.deepEqual(outbox.frames, [one, two]);
+  assert.deepEqual(outbox.kept, [one, two]);
   outbox.remove(names[0]);
   outbox.remove('of another page');
-  assert.deepEqual(outbox.frames, [two]);
-  while (outbox.frames.length < 256) assert.notEqual(outbox.add({}), null);
+  assert.deepEqual(outbox.kept, [two]);
+  while (outbox.kept.length < 256) assert.notEqual(outbox.add({}), null);
   assert.equal(outbox.add({}), null, 'too much waits');
 });
 

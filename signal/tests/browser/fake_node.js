@@ -147,7 +147,7 @@ export class FakeNode {
 
   /** So much time goes by, with all that happens in it. */
   async passes(time) {
-    for (let left = time; left > 0; left -= STEP) {
+    for (let left = time; left >= 0; left -= STEP) {
       this.clock.tick(Math.min(left, STEP));
       await settled();
     }

@@ -5,14 +5,13 @@ import { iceServers, renewIn } from "./ice.js";
 import { Peer } from "./peer.js";
 import { difference, readRoster } from "./roster.js";
 import { Seat } from "./seat.js";
-import { ROOM, SERVER, Signaling } from "./signaling.js";
+import { OF_CALLS, ROOM, SERVER, Signaling } from "./signaling.js";
 
 const LOOK_EVERY = 2000;
 // Frames of peers that the roster does not name yet are kept, this many.
 const STRANGERS = 200;
 // A room whose node forgot it fills up again little by little: whom we still hear is not taken for gone at once.
 const SETTLED_AFTER = 10_000;
-const FROM_PEERS = new Set(["offer", "answer", "icecandidate", "greeting"]);
 const KINDS = ["audio", "video", "screen"];
 const OVER = ["new", "ended"];
 // The node that served this file.
@@ -87,6 +86,7 @@ export class Client extends EventTarget {
     this.#line.addEventListener("pass", () => this.#keep());
     this.#line.addEventListener("frame", ({ detail }) => this.#heard(detail));
     this.#line.addEventListener("down", () => this.#become("reconnecting"));
+    this.#line.addEventListener("lost", ({ detail }) => this.#tell("warning", detail));
     this.#line.addEventListener("problem", ({ detail }) => this.#tell("problem", detail));
     this.#line.addEventListener("ended", ({ detail }) => this.#ended(detail));
   }
@@ -200,7 +200,7 @@ export class Client extends EventTarget {
     if (sender === SERVER && type === "undeliverable") return this.#undelivered(data);
     if (type === "bye") return this.#left(sender);
     if (type === "text") return this.#read(sender, data);
-    if (!FROM_PEERS.has(type)) return this.#tell("message", { sender, receiver, type, data });
+    if (!OF_CALLS.has(type)) return this.#tell("message", { sender, receiver, type, data });
     const peer = this.peers.get(sender);
     if (peer) return peer.hear(type, data);
     if (sender === SERVER || sender === this.id) return;

@@ -15,22 +15,34 @@ export class Outbox {
   /** Bytes that a frame may have: the node says how many. */
   largest = 256 * 1024;
 
-  /** The frame of a message that is kept from now on; null when too much is kept already, or the frame is too large. */
+  /**
+   * {id, message, frame, size, written}: a message that is kept from now on, not written to any line yet; null when too
+   * much is kept already, or it is too large.
+   */
   add(message) {
-    if (this.#kept.size >= MOST) return null;
-    const id = `${this.#page}-${++this.#last}`;
+    const id = `${this.#page}-${this.#last + 1}`;
     const frame = JSON.stringify({ ...message, id });
-    if (new TextEncoder().encode(frame).length > this.largest) return null;
-    this.#kept.set(id, frame);
-    return frame;
+    const size = new TextEncoder().encode(frame).length;
+    if (this.#kept.size >= MOST || size > this.largest) return null;
+    this.#last += 1;
+    const kept = { id, message, frame, size, written: false };
+    this.#kept.set(id, kept);
+    return kept;
   }
 
   remove(id) {
     this.#kept.delete(id);
   }
 
+  /** Takes out those of which `of` is true. */
+  take(of) {
+    const taken = this.kept.filter(of);
+    for (const { id } of taken) this.remove(id);
+    return taken;
+  }
+
   /** What is kept, in the order in which it was said. */
-  get frames() {
+  get kept() {
     return [...this.#kept.values()];
   }
 }

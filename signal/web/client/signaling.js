@@ -6,6 +6,7 @@
 //   down     the socket is gone, another one follows
 //   pass     the proof of our id is a newer one
 //   frame    detail {sender, receiver, type, data}: whatever is not the line's own business; each once
+//   lost     detail {text, message: {receiver, type, data}}: a message that is not sent any more, and why
 //   problem  detail {status, text, final}: why the node does not let us in; status 0: it has not been reached yet
 //   ended    detail {why: "left" | "replaced" | "refused", text}: nothing more happens by itself
 
@@ -14,6 +15,11 @@ import { askForPass, refusalOf } from "./pass.js";
 
 export const SERVER = "ground control";
 export const ROOM = "room";
+
+// What clients say to each other for their calls, and say anew when they have been apart.
+export const OF_CALLS = new Set(["offer", "answer", "icecandidate", "greeting"]);
+
+const UNKNOWN = "Not known whether it arrived";
 
 const BACKOFF = { first: 500, most: 15_000 };
 // A socket that lived this long was a good one: the next drop starts from a short delay again.
@@ -108,9 +114,13 @@ export class Signaling extends EventTarget {
    */
   send(receiver, type, data) {
     if (receiver === SERVER) return this.#write(JSON.stringify({ receiver, type, data }));
-    const frame = this.#outbox.add({ receiver, type, data });
-    if (frame && this.#welcomed) this.#write(frame);
-    return frame !== null;
+    const kept = this.#outbox.add({ receiver, type, data });
+    if (kept && this.#welcomed) this.#put(kept);
+    return kept !== null;
+  }
+
+  #put(kept) {
+    if (this.#write(kept.frame)) kept.written = true;
   }
 
   #write(frame) {
@@ -210,11 +220,23 @@ export class Signaling extends EventTarget {
     }
     const first = !this.#met;
     const again = !first && this.id === id;
+    const lost = this.id === id ? [] : this.#disown();
     this.#met = this.#entered = true;
     this.id = id;
     // Before anybody hears of it, and has something new to say.
-    for (const frame of this.#outbox.frames) this.#write(frame);
+    for (const kept of this.#outbox.kept) this.#put(kept);
     this.#tell("welcome", { id, first, again });
+    this.#lose(lost, UNKNOWN);
+  }
+
+  /** Takes out what was written under another id: who has heard it would take it for something new from somebody else. */
+  #disown() {
+    this.#outbox.take(({ message }) => OF_CALLS.has(message.type));
+    return this.#outbox.take(({ written }) => written);
+  }
+
+  #lose(lost, why) {
+    for (const { message } of lost) this.#tell("lost", { text: `${why}: a message of type ${message.type}`, message });
   }
 
   /** A socket may be dead for minutes before the browser notices: an unanswered ping says so in seconds. */
