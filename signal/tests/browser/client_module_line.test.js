@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { FakeNode, seconds } from './fake_node.js';
+import { FakeNode, seconds, settled } from './fake_node.js';
 
 const dialledAgain = 25 * seconds;
 
@@ -83,3 +83,29 @@ test('who comes back as before says again what is not known to be safe', async (
   assert.deepEqual(node.socket.heard, ['Tea?', 'With milk.']);
   assert.deepEqual(ada.warnings(), []);
 });
+
+const ends = {
+  replaced: (node) => node.socket.closes(4001),
+  refused: (node) => {
+    node.refusals = [404];
+    node.socket.closes(4003);
+  },
+};
+
+for (const [why, end] of Object.entries(ends)) {
+  test(`what waits when the call has ended for being ${why} is sent when it goes on`, async (t) => {
+    const node = new FakeNode(t);
+    const ada = await node.lets('Ada');
+    node.accepts = false;
+    ada.say('Tea?');
+    await settled();
+    end(node);
+    await settled();
+    assert.equal(ada.state, 'ended');
+    ada.say('With milk.');
+    ada.connect();
+    await node.passes(dialledAgain);
+    assert.equal(ada.state, 'connected');
+    assert.deepEqual(node.socket.heard, ['Tea?', 'With milk.']);
+  });
+}

@@ -235,6 +235,12 @@ export class Signaling extends EventTarget {
     return this.#outbox.take(({ written }) => written);
   }
 
+  #forget() {
+    const ofApp = this.#outbox.take(() => true).filter(({ message }) => !OF_CALLS.has(message.type));
+    this.#lose(ofApp.filter(({ written }) => written), UNKNOWN);
+    this.#lose(ofApp.filter(({ written }) => !written), "Not sent");
+  }
+
   #lose(lost, why) {
     for (const { message } of lost) this.#tell("lost", { text: `${why}: a message of type ${message.type}`, message });
   }
@@ -337,7 +343,8 @@ export class Signaling extends EventTarget {
 
   #stop() {
     this.#over = true;
-    this.#outbox = new Outbox();
+    // Else it waits for the next start.
+    if (this.#leaving) this.#forget();
     clearTimeout(this.#retry);
     this.#retry = undefined;
     globalThis.removeEventListener("online", this.#online);
