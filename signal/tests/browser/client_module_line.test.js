@@ -109,3 +109,51 @@ for (const [why, end] of Object.entries(ends)) {
     assert.deepEqual(node.socket.heard, ['Tea?', 'With milk.']);
   });
 }
+
+const byes = (node) => node.sockets.filter(({ asked }) => asked.includes('bye')).length;
+
+test('who leaves while there is no line says goodbye when there is one, and before that what waited', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  await losesHerLine(node);
+  ada.say('I must go.');
+  ada.leave();
+  await node.passes(dialledAgain);
+  const said = node.socket.frames.map(({ type, data }) => data.text ?? type);
+  assert.deepEqual(said.filter((what) => what !== 'ping'), ['I must go.', 'bye']);
+  assert.equal(node.sockets.length, 2);
+  assert.equal(ada.state, 'ended');
+});
+
+for (const [how, breaks] of Object.entries({
+  'that breaks at once': (node) => node.socket.closes(1006),
+  'that is dead, which nobody has noticed yet': (node) => (node.deaf = true),
+})) {
+  test(`a goodbye on a line ${how} is said once more`, async (t) => {
+    const node = new FakeNode(t);
+    const ada = await node.lets('Ada');
+    node.deaf = true;
+    ada.leave();
+    breaks(node);
+    await node.passes(9 * seconds);
+    node.deaf = false;
+    await node.passes(dialledAgain);
+    assert.equal(byes(node), 2);
+    assert.equal(node.living.length, 0);
+    assert.equal(ada.state, 'ended');
+    assert.deepEqual(ada.told.filter(({ state }) => state === 'reconnecting'), [], 'she does not see that');
+  });
+}
+
+test('who has left without being heard, and is somebody else for the node by now, does not come back', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  node.takes = (socket) => socket.closes(1006);
+  await losesHerLine(node);
+  ada.say('I must go.');
+  ada.leave();
+  node.id = 'ada the second';
+  await node.passes(60 * seconds);
+  assert.deepEqual(new Set(node.sockets.map(({ id }) => id)), new Set(['ada']));
+  assert.deepEqual(ada.warnings().map(({ text, message }) => [text, message.data.text]), [['Not sent: a message of type text', 'I must go.']]);
+});

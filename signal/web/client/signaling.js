@@ -60,6 +60,7 @@ export class Signaling extends EventTarget {
   // Let in since the last start.
   #entered = false;
   #leaving = false;
+  #goodbyes = 0;
   #left = false;
   #over = true;
   #patient = false;
@@ -101,7 +102,7 @@ export class Signaling extends EventTarget {
     if (kept) this.#passes.unshift(kept);
     const renew = this.#left;
     this.#over = this.#leaving = this.#left = this.#entered = false;
-    this.#attempts = 0;
+    this.#attempts = this.#goodbyes = 0;
     globalThis.addEventListener("online", this.#online);
     globalThis.document?.addEventListener("visibilitychange", this.#seen);
     if (renew) this.#ask({ renew });
@@ -134,9 +135,16 @@ export class Signaling extends EventTarget {
     if (this.#over || this.#leaving) return;
     this.#leaving = this.#left = true;
     this.#tell("ended", { why: "left", text: "" });
-    if (this.#welcomed) this.send(SERVER, "bye", Date.now());
+    if (this.#welcomed) this.#sayBye();
     else if (this.pass) this.#hurry();
     else this.#stop();
+  }
+
+  /** With a ping, as a line that is dead should be found so. */
+  #sayBye() {
+    this.#goodbyes += 1;
+    this.#ping();
+    this.send(SERVER, "bye", Date.now());
   }
 
   #tell(type, detail) {
@@ -214,10 +222,6 @@ export class Signaling extends EventTarget {
     this.#since = Date.now();
     this.#beat = setInterval(() => this.#ping(), BEAT_EVERY);
     this.#renewal = setInterval(() => this.#renew(), RENEW_EVERY);
-    if (this.#leaving) {
-      this.send(SERVER, "bye", Date.now());
-      return;
-    }
     const first = !this.#met;
     const again = !first && this.id === id;
     const lost = this.id === id ? [] : this.#disown();
@@ -225,7 +229,8 @@ export class Signaling extends EventTarget {
     this.id = id;
     // Before anybody hears of it, and has something new to say.
     for (const kept of this.#outbox.kept) this.#put(kept);
-    this.#tell("welcome", { id, first, again });
+    if (this.#leaving) this.#sayBye();
+    else this.#tell("welcome", { id, first, again });
     this.#lose(lost, UNKNOWN);
   }
 
@@ -258,11 +263,12 @@ export class Signaling extends EventTarget {
     const wasUp = this.#welcomed;
     const after = this.#awayFor;
     this.#drop(socket);
-    if (this.#leaving && (wasUp || code === 1000)) return this.#stop();
+    // One goodbye may have been lost with the line.
+    if (this.#leaving && (code === 1000 || this.#goodbyes > 1)) return this.#stop();
     if (wasUp && Date.now() - this.#since > STEADY) this.#attempts = 0;
     if (code === 1000) return this.#end("left", "You left this call in another place.");
     if (code === 4001) return this.#end("replaced", "This call went on in another tab or window.");
-    if (wasUp) this.#tell("down");
+    if (wasUp && !this.#leaving) this.#tell("down");
     if (code === 4003 || !opened) this.#ask({ renew: code === 4003 });
     else if (after !== null) this.#retry = setTimeout(() => this.#connect(), after);
     else this.#later();
@@ -300,6 +306,8 @@ export class Signaling extends EventTarget {
     if (!shown && this.#locked && !this.#introduction.password) return this.#refused({ status: LOCKED, text: refusalOf(LOCKED) });
     const { pass, ...refusal } = await this.#exchange(shown);
     if (this.#over) return;
+    // Who we were is gone, and nobody else has to say goodbye.
+    if (this.#leaving && (pass ? pass.id !== shown?.id : refusal.status === FORBIDDEN)) return this.#stop();
     // Another id that nobody expected may be one of another, open room of the same name.
     const strange = this.#locked && shown && !renew && pass && pass.id !== shown.id;
     if (strange || (shown && refusal.status === FORBIDDEN)) {
