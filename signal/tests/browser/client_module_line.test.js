@@ -157,3 +157,18 @@ test('who has left without being heard, and is somebody else for the node by now
   assert.deepEqual(new Set(node.sockets.map(({ id }) => id)), new Set(['ada']));
   assert.deepEqual(ada.warnings().map(({ text, message }) => [text, message.data.text]), [['Not sent: a message of type text', 'I must go.']]);
 });
+
+test('what is longer than the node takes is told of, and holds up nothing else', async (t) => {
+  const node = new FakeNode(t);
+  node.largest = 1024;
+  const ada = await node.lets('Ada');
+  await losesHerLine(node);
+  node.largest = 512;
+  ada.say('Tea?');
+  ada.say('A long story. '.repeat(50));
+  ada.say('With milk.');
+  await node.passes(dialledAgain);
+  assert.equal(node.sockets.length, 2);
+  assert.deepEqual(node.heard, ['Tea?', 'With milk.']);
+  assert.deepEqual(ada.warnings().map(({ text }) => text), ['Not sent, as it is longer than the server takes: a message of type text']);
+});

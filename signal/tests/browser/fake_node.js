@@ -15,7 +15,7 @@ class FakeSocket {
   send(text) {
     const frame = JSON.parse(text);
     this.frames.push(frame);
-    queueMicrotask(() => this.node.hears(this, frame));
+    queueMicrotask(() => this.node.hears(this, frame, text.length));
   }
 
   /** By the page. */
@@ -123,8 +123,9 @@ export class FakeNode {
     socket.hears('session', { token: `token of ${socket.id}`, max_message_bytes: this.largest });
   }
 
-  hears(socket, { receiver, type, data, id }) {
+  hears(socket, { receiver, type, data, id }, size) {
     if (this.deaf || !socket.living) return;
+    if (size > this.largest) return socket.closes(1009);
     const tooMuch = this.tooMuch.indexOf(type);
     if (this.busy > 0 || tooMuch >= 0) {
       if (tooMuch >= 0) this.tooMuch.splice(tooMuch, 1);

@@ -202,8 +202,11 @@ export class Signaling extends EventTarget {
   }
 
   #begin(pass, session) {
-    this.#outbox.largest = session.max_message_bytes;
     if (pass.id === this.pass?.id) this.#passes[0] = pass;
+    const largest = session.max_message_bytes;
+    this.#outbox.largest = largest;
+    // The node would close the line for it, each time.
+    this.#lose(this.#outbox.take(({ size }) => size > largest), "Not sent, as it is longer than the server takes");
   }
 
   /** A message that the node could not know to have arrived comes again, with the number that it had. */
