@@ -172,3 +172,15 @@ test('what is longer than the node takes is told of, and holds up nothing else',
   assert.deepEqual(node.heard, ['Tea?', 'With milk.']);
   assert.deepEqual(ada.warnings().map(({ text }) => text), ['Not sent, as it is longer than the server takes: a message of type text']);
 });
+
+test('who leaves and comes back while the node is still answering is in the room once', async (t) => {
+  const node = new FakeNode(t);
+  node.ponders = 1 * seconds;
+  const ada = await node.lets('Ada');
+  ada.leave();
+  ada.connect();
+  await node.passes(5 * seconds);
+  assert.equal(ada.state, 'connected');
+  assert.equal(node.asked, 2);
+  assert.equal(node.sockets.length, 1);
+});

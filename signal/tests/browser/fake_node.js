@@ -65,6 +65,8 @@ export class FakeNode {
   /** The statuses of its next answers to who asks for a pass, when they are not 201. */
   refusals = [];
   asked = 0;
+  /** For so long before each of them. */
+  ponders = 0;
   /** How it takes a new socket. */
   takes = (socket) => this.opens(socket);
 
@@ -75,7 +77,7 @@ export class FakeNode {
     const fakes = {
       addEventListener: () => {},
       removeEventListener: () => {},
-      fetch: async () => node.gives(),
+      fetch: () => node.gives(),
       WebSocket: class extends FakeSocket {
         constructor() {
           super();
@@ -139,8 +141,9 @@ export class FakeNode {
     if (type === 'bye') socket.closes(1000);
   }
 
-  gives() {
+  async gives() {
     this.asked += 1;
+    if (this.ponders) await new Promise((resolve) => setTimeout(resolve, this.ponders));
     const status = this.refusals.shift() ?? 201;
     const { id } = this;
     return { status, headers: new Headers(), json: async () => (status === 201 ? { id, token: `token of ${id}` } : {}) };

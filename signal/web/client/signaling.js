@@ -63,6 +63,8 @@ export class Signaling extends EventTarget {
   #goodbyes = 0;
   #left = false;
   #over = true;
+  // Another one after each start and each end: an answer that was waited for in an earlier one is of no interest.
+  #turn = 0;
   #patient = false;
   #retry;
   #beat;
@@ -101,6 +103,7 @@ export class Signaling extends EventTarget {
     if (this.#socket) this.#drop(this.#socket);
     if (kept) this.#passes.unshift(kept);
     const renew = this.#left;
+    this.#turn += 1;
     this.#over = this.#leaving = this.#left = this.#entered = false;
     this.#attempts = this.#goodbyes = 0;
     globalThis.addEventListener("online", this.#online);
@@ -158,6 +161,7 @@ export class Signaling extends EventTarget {
 
   #dial() {
     clearTimeout(this.#retry);
+    if (this.#socket) this.#drop(this.#socket);
     const url = new URL(`/room/${encodeURIComponent(this.#room)}/ws`, this.#server);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("token", this.pass.token);
@@ -307,8 +311,9 @@ export class Signaling extends EventTarget {
     const shown = this.pass;
     // Without any proof the node would make an open room under the name of one that had a password.
     if (!shown && this.#locked && !this.#introduction.password) return this.#refused({ status: LOCKED, text: refusalOf(LOCKED) });
+    const turn = this.#turn;
     const { pass, ...refusal } = await this.#exchange(shown);
-    if (this.#over) return;
+    if (turn !== this.#turn) return;
     // Who we were is gone, and nobody else has to say goodbye.
     if (this.#leaving && (pass ? pass.id !== shown?.id : refusal.status === FORBIDDEN)) return this.#stop();
     // Another id that nobody expected may be one of another, open room of the same name.
@@ -325,8 +330,9 @@ export class Signaling extends EventTarget {
   }
 
   async #renew() {
+    const turn = this.#turn;
     const { pass } = await this.#exchange(this.pass);
-    if (pass?.id !== this.id) return;
+    if (turn !== this.#turn || pass?.id !== this.id) return;
     this.#passes[0] = pass;
     this.#tell("pass");
   }
@@ -354,6 +360,7 @@ export class Signaling extends EventTarget {
 
   #stop() {
     this.#over = true;
+    this.#turn += 1;
     // Else it waits for the next start.
     if (this.#leaving) this.#forget();
     clearTimeout(this.#retry);
