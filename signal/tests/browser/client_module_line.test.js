@@ -184,3 +184,29 @@ test('who leaves and comes back while the node is still answering is in the room
   assert.equal(node.asked, 2);
   assert.equal(node.sockets.length, 1);
 });
+
+test('a page that stood still does not take its line for dead while the answer waits to be read', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  await node.passes(12 * seconds);
+  const waiting = [];
+  node.hears = (...said) => waiting.push(said);
+  await node.passes(4 * seconds);
+  await node.pageStandsStill(12 * seconds);
+  delete node.hears;
+  for (const said of waiting) node.hears(...said);
+  await node.passes(60 * seconds);
+  assert.equal(node.sockets.length, 1);
+  assert.equal(ada.state, 'connected');
+});
+
+test('a line that died while the page stood still is found dead, if a little later', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  await node.passes(12 * seconds);
+  node.deaf = true;
+  await node.passes(4 * seconds);
+  await node.pageStandsStill(12 * seconds);
+  await node.passes(12 * seconds);
+  assert.equal(ada.state, 'reconnecting');
+});

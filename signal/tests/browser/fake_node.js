@@ -149,6 +149,12 @@ export class FakeNode {
     return { status, headers: new Headers(), json: async () => (status === 201 ? { id, token: `token of ${id}` } : {}) };
   }
 
+  /** So much time goes by in which the page does nothing, and then does at once what it should have done. */
+  async pageStandsStill(time) {
+    this.clock.tick(time);
+    await settled();
+  }
+
   /** So much time goes by, with all that happens in it. */
   async passes(time) {
     for (let left = time; left >= 0; left -= STEP) {

@@ -27,6 +27,8 @@ const STEADY = 10_000;
 const OPEN_WITHIN = 10_000;
 const BEAT_EVERY = 15_000;
 const ANSWER_WITHIN = 8_000;
+// A timer that is later than this tells of a page that stood still, and of answers that may be waiting to be read.
+const STOOD_STILL = 1000;
 // A pass expires, after some hours by default, whether the line is up or not; as long as it is good it gets a newer one.
 const RENEW_EVERY = 3600_000;
 // With this the node says when a message is safe, and numbers what it carries.
@@ -49,6 +51,7 @@ export class Signaling extends EventTarget {
   #locked;
   #passes;
   #socket = null;
+  #opened = false;
   #outbox = new Outbox();
   #heard = new Set();
   // How soon the node that is about to stop wants us back.
@@ -166,17 +169,16 @@ export class Signaling extends EventTarget {
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("token", this.pass.token);
     const socket = new WebSocket(url, [SUBPROTOCOL]);
-    let opened = false;
     this.#socket = socket;
-    this.#deadline = setTimeout(() => this.#lost(socket, opened, 1006), OPEN_WITHIN);
+    this.#opened = false;
+    this.#expect(OPEN_WITHIN);
     socket.onopen = () => {
-      opened = true;
-      clearTimeout(this.#deadline);
+      this.#opened = true;
       this.#ping();
       if (!this.#leaving) this.#tell("open");
     };
     socket.onmessage = ({ data }) => this.#hear(data);
-    socket.onclose = ({ code }) => this.#lost(socket, opened, code);
+    socket.onclose = ({ code }) => this.#lost(socket, code);
   }
 
   #hear(text) {
@@ -259,13 +261,22 @@ export class Signaling extends EventTarget {
 
   /** A socket may be dead for minutes before the browser notices: an unanswered ping says so in seconds. */
   #ping() {
-    const socket = this.#socket;
-    if (!this.send(SERVER, "ping", Date.now())) return;
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#lost(socket, true, 1006), ANSWER_WITHIN);
+    if (this.send(SERVER, "ping", Date.now())) this.#expect(ANSWER_WITHIN);
   }
 
-  #lost(socket, opened, code) {
+  /** Gives the line up when nothing stops this in `time`, or in twice that if the page stood still meanwhile. */
+  #expect(time, again = false) {
+    const socket = this.#socket;
+    const due = Date.now() + time;
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      if (again || Date.now() < due + STOOD_STILL) return this.#lost(socket, 1006);
+      this.send(SERVER, "ping", Date.now());
+      this.#expect(time, true);
+    }, time);
+  }
+
+  #lost(socket, code) {
     if (socket !== this.#socket) return;
     const wasUp = this.#welcomed;
     const after = this.#awayFor;
@@ -276,7 +287,7 @@ export class Signaling extends EventTarget {
     if (code === 1000) return this.#end("left", "You left this call in another place.");
     if (code === 4001) return this.#end("replaced", "This call went on in another tab or window.");
     if (wasUp && !this.#leaving) this.#tell("down");
-    if (code === 4003 || !opened) this.#ask({ renew: code === 4003 });
+    if (code === 4003 || !this.#opened) this.#ask({ renew: code === 4003 });
     else if (after !== null) this.#retry = setTimeout(() => this.#connect(), after);
     else this.#later();
   }
