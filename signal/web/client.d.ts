@@ -110,8 +110,8 @@ export interface Warning {
   /** For a developer to read. */
   text: string;
   /**
-   * The message that it is about, where that is known. It is not sent again by itself, but may have arrived: when our id
-   * became another one, what was not known to be safe under the one before is told here.
+   * The message that it is about, where that is known, with the `time` of a line of the chat in its data. It is not sent
+   * again by itself, but some may have it: so it is when our id became another one before it was known to be safe.
    */
   message?: { receiver: string; type: string; data?: unknown };
 }
@@ -169,8 +169,11 @@ export class Client extends EventTarget {
    */
   setTrack(kind: TrackKind, track: MediaStreamTrack | null): void;
   rename(username: string): void;
-  /** A line of the chat for everybody in the room. While there is no line to the node it waits. Each is shown once. */
-  say(text: string): void;
+  /**
+   * A line of the chat for everybody in the room. While there is no line to the node it waits. Each is shown once. False
+   * when it is not sent, as in `send`: then it stays `pending`, and `warning` says so too.
+   */
+  say(text: string): boolean;
   /**
    * A message of a `type` of your own to the id of a peer, or to `ROOM`: everybody, ourselves too. `data` is anything that
    * JSON can carry. It is heard once; while there is no line it waits. Who is not there any more is told of as `warning`.

@@ -134,12 +134,15 @@ export class Client extends EventTarget {
     this.#line.send(SERVER, "profile", { username });
   }
 
-  /** A line for everybody in the room; it waits while there is no connection. */
+  /** A line for everybody in the room; it waits while there is no connection. False when it is not sent. */
   say(text) {
     this.#spoke = Math.max(Date.now(), this.#spoke + 1);
     const line = { from: this.username, time: this.#spoke, text };
     this.#tell("text", { sender: this.id, ...line, own: true, pending: true });
-    if (!this.#line.send(ROOM, "text", line)) this.#tell("warning", { text: "Not sent: too much waits already, or it is too long" });
+    const taken = this.#line.send(ROOM, "text", line);
+    const message = { receiver: ROOM, type: "text", data: line };
+    if (!taken) this.#tell("warning", { text: "Not sent: too much waits already, or it is too long", message });
+    return taken;
   }
 
   /** A message of a type of your own to a peer's id or ROOM; it waits while there is no connection. */
@@ -211,7 +214,7 @@ export class Client extends EventTarget {
 
   /** Whom something could not be delivered to may have left without our hearing of it. */
   #undelivered(data) {
-    this.#tell("warning", { text: notDelivered(data) });
+    this.#tell("warning", { text: notDelivered(data), message: this.#line.find(data.id) });
     this.#line.send(SERVER, "get-room-info");
   }
 

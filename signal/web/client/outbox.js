@@ -30,6 +30,11 @@ export class Outbox {
     return kept;
   }
 
+  /** The message of this name, while it is kept. */
+  find(id) {
+    return this.#kept.get(id)?.message;
+  }
+
   remove(id) {
     this.#kept.delete(id);
   }

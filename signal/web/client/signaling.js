@@ -19,7 +19,7 @@ export const ROOM = "room";
 // What clients say to each other for their calls, and say anew when they have been apart.
 export const OF_CALLS = new Set(["offer", "answer", "icecandidate", "greeting"]);
 
-const UNKNOWN = "Not known whether it arrived";
+const UNKNOWN = "Not known whether a message arrived";
 
 const BACKOFF = { first: 500, most: 15_000 };
 // A socket that lived this long was a good one: the next drop starts from a short delay again.
@@ -126,6 +126,11 @@ export class Signaling extends EventTarget {
     return kept !== null;
   }
 
+  /** The message {receiver, type, data} that has this `id`, while it is not known to be safe. */
+  find(id) {
+    return this.#outbox.find(id);
+  }
+
   #put(kept) {
     if (this.#write(kept.frame)) kept.written = true;
   }
@@ -212,7 +217,7 @@ export class Signaling extends EventTarget {
     const largest = session.max_message_bytes;
     this.#outbox.largest = largest;
     // The node would close the line for it, each time.
-    this.#lose(this.#outbox.take(({ size }) => size > largest), "Not sent, as it is longer than the server takes");
+    this.#lose(this.#outbox.take(({ size }) => size > largest), "A message was not sent: it is longer than the server takes");
   }
 
   /** A message that the node could not know to have arrived comes again, with the number that it had. */
@@ -252,11 +257,11 @@ export class Signaling extends EventTarget {
   #forget() {
     const ofApp = this.#outbox.take(() => true).filter(({ message }) => !OF_CALLS.has(message.type));
     this.#lose(ofApp.filter(({ written }) => written), UNKNOWN);
-    this.#lose(ofApp.filter(({ written }) => !written), "Not sent");
+    this.#lose(ofApp.filter(({ written }) => !written), "A message was not sent");
   }
 
   #lose(lost, why) {
-    for (const { message } of lost) this.#tell("lost", { text: `${why}: a message of type ${message.type}`, message });
+    for (const { message } of lost) this.#tell("lost", { text: why, message });
   }
 
   /** A socket may be dead for minutes before the browser notices: an unanswered ping says so in seconds. */
