@@ -74,6 +74,23 @@ test('a message is kept, by a name of its own, until it is safe', () => {
   assert.equal(outbox.add({}), null, 'too much waits');
 });
 
+test('where much waits, candidates make room for what is said once only', () => {
+  const outbox = new Outbox();
+  const candidate = () => outbox.add({ receiver: 'b', type: 'icecandidate', data: {} });
+  const line = () => outbox.add({ receiver: 'room', type: 'text', data: 'Tea?' });
+  const types = () => outbox.kept.map(({ message }) => message.type);
+  const first = line();
+  while (outbox.kept.length < 256) candidate();
+  const last = line();
+  assert.ok(last, 'there is room for a line');
+  assert.deepEqual([types().length, types()[0], types().at(-1)], [256, 'text', 'text']);
+  assert.ok(candidate(), 'and for another candidate');
+  while (types().includes('icecandidate')) assert.ok(line());
+  assert.equal(line(), null, 'but not for more lines than ever');
+  assert.equal(candidate(), null);
+  assert.ok(outbox.kept.includes(first) && outbox.kept.includes(last));
+});
+
 test('attempts to come back spread out, and never more than so far', () => {
   const [shortest, longest] = [() => 0, () => 1];
   assert.deepEqual([0, 1, 2, 3].map((n) => delay(n, longest)), [500, 1000, 2000, 4000]);

@@ -23,11 +23,18 @@ export class Outbox {
     const id = `${this.#page}-${this.#last + 1}`;
     const frame = JSON.stringify({ ...message, id });
     const size = new TextEncoder().encode(frame).length;
-    if (this.#kept.size >= MOST || size > this.largest) return null;
+    if (size > this.largest) return null;
+    if (this.#kept.size >= MOST && !this.#makeRoom()) return null;
     this.#last += 1;
     const kept = { id, message, frame, size, written: false };
     this.#kept.set(id, kept);
     return kept;
+  }
+
+  /** A candidate gives way, the oldest first: a description says it again. False where there is none. */
+  #makeRoom() {
+    const spare = this.kept.find(({ message }) => message.type === "icecandidate");
+    return this.#kept.delete(spare?.id);
   }
 
   /** The message of this name, while it is kept. */
