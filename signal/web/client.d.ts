@@ -177,7 +177,8 @@ export class Client extends EventTarget {
   /**
    * A message of a `type` of your own to the id of a peer, or to `ROOM`: everybody, ourselves too. `data` is anything that
    * JSON can carry. It is heard once; while there is no line it waits. Who is not there any more is told of as `warning`.
-   * False when too much waits already, or it is larger than the node takes: it is not sent then.
+   * False when too much waits already, or it is larger than the node takes: it is not sent then. Types of the module's own
+   * are a TypeError, as no app would hear of them: "ping", "pong", "bye", "offer", "answer", "icecandidate", "greeting".
    */
   send(receiver: string, type: string, data?: unknown): boolean;
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { Signaling } from '../../web/client/signaling.js';
 import { FakeNode, seconds, settled } from './fake_node.js';
 
 const dialledAgain = 25 * seconds;
@@ -46,10 +47,9 @@ test('a node that was too busy for a question of hers is asked again', async (t)
   }
 });
 
-/** Her line drops with `code`, and what she says next finds none. */
-async function losesHerLine(node, code = 1006) {
+/** Her line drops with `code`: what she says before anything else can happen finds none. */
+function losesHerLine(node, code = 1006) {
   node.socket.closes(code);
-  await node.passes(0);
 }
 
 test('who comes back as somebody else says what waited, and is told of what may have arrived already', async (t) => {
@@ -58,10 +58,9 @@ test('who comes back as somebody else says what waited, and is told of what may 
   node.accepts = false;
   ada.say('Tea?');
   ada.send('bob', 'move', 'e4');
-  ada.send('bob', 'offer', {});
   await node.passes(1 * seconds);
   node.id = 'ada the second';
-  await losesHerLine(node, 4003);
+  losesHerLine(node, 4003);
   ada.say('With milk.');
   await node.passes(dialledAgain);
 
@@ -77,7 +76,7 @@ test('who comes back as before says again what is not known to be safe', async (
   node.accepts = false;
   ada.say('Tea?');
   await node.passes(1 * seconds);
-  await losesHerLine(node);
+  losesHerLine(node);
   ada.say('With milk.');
   await node.passes(dialledAgain);
   assert.deepEqual(node.socket.heard, ['Tea?', 'With milk.']);
@@ -115,7 +114,7 @@ const byes = (node) => node.sockets.filter(({ asked }) => asked.includes('bye'))
 test('who leaves while there is no line says goodbye when there is one, and before that what waited', async (t) => {
   const node = new FakeNode(t);
   const ada = await node.lets('Ada');
-  await losesHerLine(node);
+  losesHerLine(node);
   ada.say('I must go.');
   ada.leave();
   await node.passes(dialledAgain);
@@ -149,7 +148,7 @@ test('who has left without being heard, and is somebody else for the node by now
   const node = new FakeNode(t);
   const ada = await node.lets('Ada');
   node.takes = (socket) => socket.closes(1006);
-  await losesHerLine(node);
+  losesHerLine(node);
   ada.say('I must go.');
   ada.leave();
   node.id = 'ada the second';
@@ -162,7 +161,7 @@ test('what is longer than the node takes is told of, and holds up nothing else',
   const node = new FakeNode(t);
   node.largest = 1024;
   const ada = await node.lets('Ada');
-  await losesHerLine(node);
+  losesHerLine(node);
   node.largest = 512;
   ada.say('Tea?');
   ada.say('A long story. '.repeat(50));
@@ -214,7 +213,7 @@ test('a line that died while the page stood still is found dead, if a little lat
 test('she who says too much is told which of it is not sent', async (t) => {
   const node = new FakeNode(t);
   const ada = await node.lets('Ada');
-  await losesHerLine(node);
+  losesHerLine(node);
   const taken = Array.from({ length: 257 }, (_, n) => ada.say(`line ${n}`));
   assert.deepEqual(taken, [...Array(256).fill(true), false]);
   const [{ text, message }] = ada.warnings();
@@ -233,4 +232,35 @@ test('what cannot be delivered is told with the message that it was', async (t) 
   const [{ text, message }] = ada.warnings();
   assert.equal(text, 'Not delivered: no client nobody in this room');
   assert.deepEqual(message, { receiver: 'nobody', type: 'move', data: 'e4' });
+});
+
+test('what nobody would hear is not taken for a message of her own', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  for (const type of ['ping', 'pong', 'bye', 'offer', 'answer', 'icecandidate', 'greeting']) {
+    assert.throws(() => ada.send('bob', type), { name: 'TypeError', message: new RegExp(`^type: "${type}" is not`) });
+  }
+  assert.ok(ada.send('ground control', 'ping'), 'the node itself hears it');
+  assert.ok(ada.send('bob', 'move', 'e4'));
+  await settled();
+  assert.deepEqual(node.heard, ['e4']);
+});
+
+test('offers and answers of another id are said by nobody again, and told of to nobody', async (t) => {
+  const node = new FakeNode(t);
+  const line = new Signaling({ server: 'http://fake.example', room: 'tea', passes: [] });
+  const lost = [];
+  line.addEventListener('lost', ({ detail }) => lost.push(detail));
+  line.start();
+  await settled();
+  node.accepts = false;
+  line.send('bob', 'offer', 'an offer');
+  await settled();
+  node.id = 'ada the second';
+  losesHerLine(node, 4003);
+  line.send('bob', 'answer', 'an answer');
+  line.send('bob', 'move', 'e4');
+  await node.passes(dialledAgain);
+  assert.deepEqual(node.socket.heard, ['e4']);
+  assert.deepEqual(lost, []);
 });

@@ -5,7 +5,7 @@ import { iceServers, renewIn } from "./ice.js";
 import { Peer } from "./peer.js";
 import { difference, readRoster } from "./roster.js";
 import { Seat } from "./seat.js";
-import { OF_CALLS, ROOM, SERVER, Signaling } from "./signaling.js";
+import { OF_CALLS, RESERVED, ROOM, SERVER, Signaling } from "./signaling.js";
 
 const LOOK_EVERY = 2000;
 // Frames of peers that the roster does not name yet are kept, this many.
@@ -148,7 +148,8 @@ export class Client extends EventTarget {
   /** A message of a type of your own to a peer's id or ROOM; it waits while there is no connection. */
   send(receiver, type, data) {
     if (typeof receiver !== "string" || typeof type !== "string") throw new TypeError("send: receiver and type are strings");
-    return this.#line.send(receiver, type, data);
+    if (receiver === SERVER || !RESERVED.has(type)) return this.#line.send(receiver, type, data);
+    throw new TypeError(`type: "${type}" is not one of your own; no more are ${[...RESERVED].join(", ")}`);
   }
 
   #tell(type, detail) {

@@ -19,6 +19,9 @@ export const ROOM = "room";
 // What clients say to each other for their calls, and say anew when they have been apart.
 export const OF_CALLS = new Set(["offer", "answer", "icecandidate", "greeting"]);
 
+// What this module takes for itself, whoever it is from.
+export const RESERVED = new Set([...OF_CALLS, "ping", "pong", "bye"]);
+
 const UNKNOWN = "Not known whether a message arrived";
 
 const BACKOFF = { first: 500, most: 15_000 };
@@ -250,12 +253,12 @@ export class Signaling extends EventTarget {
 
   /** Takes out what was written under another id: who has heard it would take it for something new from somebody else. */
   #disown() {
-    this.#outbox.take(({ message }) => OF_CALLS.has(message.type));
+    this.#outbox.take(({ message }) => RESERVED.has(message.type));
     return this.#outbox.take(({ written }) => written);
   }
 
   #forget() {
-    const ofApp = this.#outbox.take(() => true).filter(({ message }) => !OF_CALLS.has(message.type));
+    const ofApp = this.#outbox.take(() => true).filter(({ message }) => !RESERVED.has(message.type));
     this.#lose(ofApp.filter(({ written }) => written), UNKNOWN);
     this.#lose(ofApp.filter(({ written }) => !written), "A message was not sent");
   }
