@@ -264,3 +264,22 @@ test('offers and answers of another id are said by nobody again, and told of to 
   assert.deepEqual(node.socket.heard, ['e4']);
   assert.deepEqual(lost, []);
 });
+
+test('who comes back on hearing what was not sent still hears when the network is back', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  node.takes = (socket) => socket.closes(1006);
+  losesHerLine(node);
+  ada.say('I must go.');
+  ada.addEventListener('warning', () => ada.connect(), { once: true });
+  ada.leave();
+  node.id = 'ada the second';
+  await node.passes(dialledAgain);
+  node.takes = (socket) => node.opens(socket);
+  await node.passes(dialledAgain);
+  assert.equal(ada.state, 'connected');
+  losesHerLine(node);
+  node.page.dispatchEvent(new Event('online'));
+  await settled();
+  assert.equal(ada.state, 'connected', 'without waiting for her turn');
+});

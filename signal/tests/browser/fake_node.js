@@ -51,6 +51,7 @@ class FakeSocket {
 
 export class FakeNode {
   sockets = [];
+  page = new EventTarget();
   /** Whom it lets in. */
   id = 'ada';
   /** Of so many frames more it says that it is busy. */
@@ -75,8 +76,8 @@ export class FakeNode {
     this.clock = t.mock.timers;
     this.clock.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1_000_000 });
     const fakes = {
-      addEventListener: () => {},
-      removeEventListener: () => {},
+      addEventListener: (type, listener) => this.page.addEventListener(type, listener),
+      removeEventListener: (type, listener) => this.page.removeEventListener(type, listener),
       fetch: () => node.gives(),
       WebSocket: class extends FakeSocket {
         constructor() {

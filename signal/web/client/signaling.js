@@ -257,6 +257,7 @@ export class Signaling extends EventTarget {
     return this.#outbox.take(({ written }) => written);
   }
 
+  /** Nobody says any more what still waits: of what an app said it is told. */
   #forget() {
     const ofApp = this.#outbox.take(() => true).filter(({ message }) => !RESERVED.has(message.type));
     this.#lose(ofApp.filter(({ written }) => written), UNKNOWN);
@@ -380,11 +381,11 @@ export class Signaling extends EventTarget {
   #stop() {
     this.#over = true;
     this.#turn += 1;
-    // Else it waits for the next start.
-    if (this.#leaving) this.#forget();
     clearTimeout(this.#retry);
     this.#retry = undefined;
     globalThis.removeEventListener("online", this.#online);
     globalThis.document?.removeEventListener("visibilitychange", this.#seen);
+    // Else what waits is for the next start.
+    if (this.#leaving) this.#forget();
   }
 }
