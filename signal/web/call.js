@@ -5,7 +5,7 @@ import { Devices } from "./call/devices.js";
 import { offerLink } from "./call/invite.js";
 import { listenToKeys } from "./call/keys.js";
 import { follow as followLevel } from "./call/level.js";
-import { openChat, rest, showLine, showRoster } from "./call/panel.js";
+import { failLine, openChat, rest, showLine, showRoster } from "./call/panel.js";
 import { pick } from "./call/picker.js";
 import { Screen } from "./call/screen.js";
 import * as seat from "./call/seat.js";
@@ -111,6 +111,7 @@ function enter(passes, resumed) {
     peer: addPerson,
     gone: removePerson,
     text: showLine,
+    warning: warned,
     problem: meet,
   };
   for (const [type, act] of Object.entries(does)) client.addEventListener(type, ({ detail }) => act(detail));
@@ -133,6 +134,13 @@ function taken({ id }) {
 function meet(met) {
   problem = met;
   showWords();
+}
+
+/** What calls say to each other is said again by itself, and is nothing for a person to read of. */
+function warned({ text, message }) {
+  if (message?.type !== "text") return console.warn(text);
+  showNote(text);
+  failLine(message.data.time);
 }
 
 function hangUp() {

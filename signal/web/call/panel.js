@@ -65,11 +65,16 @@ export function showRoster(clients, own) {
   $("#count").textContent = clients.length;
 }
 
+/** The pending line of this time may not have arrived. */
+export function failLine(time) {
+  pending.get(time)?.classList.replace("pending", "failed");
+}
+
 /** A line of the chat; one of ours that was pending is shown as heard when it comes again. */
 export function showLine({ sender, from, time, text, own, pending: waits }) {
   const waiting = pending.get(time);
   if (own && waiting && !waits) {
-    waiting.classList.remove("pending");
+    waiting.classList.remove("pending", "failed");
     waiting.dataset.from = sender;
     pending.delete(time);
     return;
