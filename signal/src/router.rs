@@ -37,6 +37,7 @@ mod settling;
 mod telling;
 mod ways;
 
+use std::collections::BTreeMap;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -113,6 +114,8 @@ pub struct Router {
     acceptances: Mutex<Acceptances>,
     /// Until when to try to say what to whom.
     unsaid: Mutex<Vec<(Instant, NodeId, Envelope)>>,
+    /// Peers that are to hear, within that time, that they have missed something.
+    missed: Mutex<BTreeMap<(NodeId, RoomId, PeerId), Instant>>,
     /// The ways may not be nearly full any more.
     relieved: Arc<Notify>,
     /// A turn to ask the directory where somebody is.
@@ -167,6 +170,7 @@ impl Router {
             receipts: Arc::default(),
             acceptances: Mutex::default(),
             unsaid: Mutex::default(),
+            missed: Mutex::default(),
             relieved: Arc::default(),
             looking: Semaphore::new(seeking::LOOKS_AT_ONCE),
             untold: Arc::default(),
@@ -382,14 +386,21 @@ impl Router {
         for (node, word) in words {
             match word {
                 Envelope::Settled { numbers } => self.receipts.keep(node, numbers),
-                // Of the many things that one may have missed one is enough.
-                Envelope::Missed { .. }
-                    if unsaid.iter().any(|(_, to, unsaid)| (to, unsaid) == (&node, &word)) => {}
+                Envelope::Missed { room, peer } => self.miss(&node, &room, [&peer]),
                 word => unsaid.push((now + UNSAID_FOR, node, word)),
             }
         }
         let too_many = unsaid.len().saturating_sub(MAX_UNSAID);
         unsaid.drain(..too_many);
+    }
+
+    /// These peers on `node` did not get something, of which it is told soon: of the many things that one may miss at once, one
+    /// is enough.
+    fn miss<'a>(&self, node: &NodeId, room: &RoomId, peers: impl IntoIterator<Item = &'a PeerId>) {
+        let (mut missed, until) = (self.missed.lock(), chance::now() + UNSAID_FOR);
+        for peer in peers.into_iter().take(MAX_UNSAID.saturating_sub(missed.len())) {
+            missed.entry((node.clone(), room.clone(), peer.clone())).or_insert(until);
+        }
     }
 
     /// Says what could not be said, unless that is too long ago.
@@ -402,6 +413,10 @@ impl Router {
             .filter(|(until, node, word)| *until > now && self.backplane.carry(node, word.clone()).is_err());
         let still: Vec<_> = still.collect();
         self.unsaid.lock().extend(still);
+        self.missed.lock().retain(|(node, room, peer), until| {
+            let missed = Envelope::Missed { room: room.clone(), peer: peer.clone() };
+            self.backplane.carry(node, missed).is_err() && *until > now
+        });
         self.receipts.give_again(|node, numbers| self.gives(node, numbers));
     }
 

@@ -443,7 +443,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.reads_again(now);
         }
         let stood_still = chance::stood_still(self.alarm.deadline().into_std()).is_some();
-        if stood_still && self.call.is_none() && !std::mem::replace(&mut self.is_excused, true) {
+        let is_waited_for = self.call.is_none() && (self.pinged.is_some() || self.receipt.asked.is_some());
+        if stood_still && is_waited_for && !std::mem::replace(&mut self.is_excused, true) {
             self.pinged = self.pinged.map(|_| now);
             self.reads_again(now);
         }

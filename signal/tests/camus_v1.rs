@@ -20,7 +20,7 @@ scenes!(both, PLAIN;
     what_does_not_arrive_is_told_by_its_name,
     who_speaks_plain_camus_sees_no_difference,
 );
-scenes!(both, HOLDING; of_more_than_may_be_open_each_is_told);
+scenes!(one_node, HOLDING; of_more_than_may_be_open_each_is_told);
 scenes!(two_nodes, PLAIN;
     after_a_crash_each_message_is_heard_once_and_in_order,
     who_is_sent_to_another_node_is_told_before,

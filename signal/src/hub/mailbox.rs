@@ -28,7 +28,7 @@ pub struct Letter {
     /// Who keeps a copy until it hears what became of this one; `None` if nobody does.
     pub mark: Option<Mark>,
     /// Whether it is word of what became of a letter that its receiver has sent. It takes the place of that one, which was
-    /// counted when it was accepted: there is always room for it.
+    /// counted when it was accepted, and is counted by itself.
     pub is_word: bool,
     /// When it was read from its sender's socket, if that is measured.
     #[serde(skip)]
@@ -93,6 +93,9 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
+/// For each message that may wait for a peer so many of its own may have been refused of which it is to hear.
+const WORDS: usize = 16;
+
 /// Too much waits already; the letter was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -113,6 +116,8 @@ pub struct Mailbox {
 struct Inside {
     waiting: VecDeque<Waiting>,
     has_roster: bool,
+    /// How many of what waits are word of the peer's own letters.
+    words: usize,
     bytes: usize,
     /// Taken out and not confirmed, oldest first.
     taken: VecDeque<Letter>,
@@ -152,21 +157,23 @@ impl Mailbox {
     }
 
     /// Puts a letter in. Given back when what waits would go over the bounds, or all that is not confirmed over twice as
-    /// much; a letter of which nobody would be told may go over them once more, and word of the peer's own letters as often
-    /// as there were letters.
+    /// much; a letter of which nobody would be told may go over them once more. Word of the peer's own letters is counted by
+    /// itself, and may be many times as much: one who reads can have so many refused at once.
     pub fn push(&self, letter: Letter) -> Result<(), Letter> {
         let mut inside = self.inside.lock();
         let bytes = inside.bytes + letter.frame.len();
         let times = if letter.from.is_some() { 1 } else { 2 };
         let Bounds { messages, bytes: most } = self.bounds;
         let all = (inside.letters() + inside.taken.len(), bytes + inside.taken_bytes);
-        let is_full = inside.letters() >= times * messages
-            || bytes > times * most
-            || all.0 >= (times + 1) * messages
-            || all.1 > (times + 1) * most;
-        if is_full && !letter.is_word {
+        let are_many = if letter.is_word {
+            inside.words >= WORDS * messages
+        } else {
+            inside.letters() >= times * messages || all.0 >= (times + 1) * messages
+        };
+        if are_many || bytes > times * most || all.1 > (times + 1) * most {
             return Err(letter);
         }
+        inside.words += usize::from(letter.is_word);
         inside.bytes = bytes;
         inside.waiting.push_back(Waiting::Letter(letter));
         inside.wake();
@@ -339,11 +346,11 @@ impl Mailbox {
 
 impl Inside {
     fn letters(&self) -> usize {
-        self.waiting.len() - usize::from(self.has_roster)
+        self.waiting.len() - usize::from(self.has_roster) - self.words
     }
 
     fn take(&mut self, batch: &mut Vec<Letter>) {
-        (self.bytes, self.has_roster) = (0, false);
+        (self.bytes, self.words, self.has_roster) = (0, 0, false);
         for waiting in self.waiting.drain(..) {
             match waiting {
                 Waiting::Letter(letter) => {
@@ -360,6 +367,7 @@ impl Inside {
     fn hold(&mut self) {
         self.bytes += std::mem::take(&mut self.taken_bytes);
         for letter in std::mem::take(&mut self.taken).into_iter().rev() {
+            self.words += usize::from(letter.is_word);
             // How long it took was measured when it was written.
             self.waiting.push_front(Waiting::Letter(Letter { read: None, ..letter }));
         }
@@ -369,12 +377,17 @@ impl Inside {
         let mut too_much = Vec::new();
         for letter in letters.into_iter().rev() {
             let bytes = self.bytes + letter.frame.len();
-            let is_full = self.letters() >= 2 * bounds.messages || bytes > 2 * bounds.bytes;
-            // What is older than one that does not fit does not overtake it.
-            if !letter.is_word && (is_full || !too_much.is_empty()) {
+            let are_many = if letter.is_word {
+                self.words >= WORDS * bounds.messages
+            } else {
+                // What is older than one that does not fit does not overtake it.
+                self.letters() >= 2 * bounds.messages || !too_much.is_empty()
+            };
+            if are_many || bytes > 2 * bounds.bytes {
                 too_much.push(letter);
                 continue;
             }
+            self.words += usize::from(letter.is_word);
             self.bytes = bytes;
             self.waiting.push_front(Waiting::Letter(letter));
         }
@@ -383,7 +396,7 @@ impl Inside {
     }
 
     fn empty(&mut self) -> Vec<Letter> {
-        (self.bytes, self.has_roster) = (0, false);
+        (self.bytes, self.words, self.has_roster) = (0, 0, false);
         let letter = |waiting| match waiting {
             Waiting::Letter(letter) => Some(letter),
             Waiting::Answer(_) | Waiting::Roster(_) => None,
@@ -544,22 +557,28 @@ mod tests {
     }
 
     #[test]
-    fn for_word_of_what_became_of_its_own_letters_there_is_always_room() {
-        let mailbox = mailbox(2, 4);
+    fn for_word_of_what_became_of_its_own_letters_there_is_room_when_there_is_none_for_others() {
+        let mailbox = mailbox(2, 999);
         let word = || Letter::word(Frame::new("not delivered".into()));
         mailbox.push(letter("a")).unwrap();
         let old = [letter("1"), word(), letter("2"), letter("3"), letter("4"), word()];
-        assert_eq!(mailbox.put_back(old.to_vec()), [letter("1"), letter("2"), letter("3"), letter("4")]);
-        for _ in 0..9 {
+        assert_eq!(mailbox.put_back(old.to_vec()), [letter("1")]);
+        for _ in 2..2 * WORDS {
             mailbox.push(word()).unwrap();
         }
+        assert_eq!(mailbox.push(word()), Err(word()), "but not for ever");
         assert_eq!(mailbox.push(letter("b")), Err(letter("b")));
-        let Poll::Ready(Ok(heard)) = take(&mailbox) else { panic!("nothing") };
-        assert_eq!(heard.matches("not delivered").count(), 11, "{heard}");
+        let heard = |seat| {
+            let Poll::Ready(Ok(heard)) = take_as(&mailbox, seat) else { panic!("nothing") };
+            heard.matches("not delivered").count()
+        };
+        assert_eq!(heard(SEAT), 2 * WORDS);
+        mailbox.give_to(Seat(2));
+        assert_eq!(heard(Seat(2)), 2 * WORDS, "it is kept until it is known to have arrived");
+        mailbox.confirm(Seat(2), 99);
         mailbox.push(word()).unwrap();
-        assert_eq!(mailbox.give_to(Seat(2)), (), "and it is kept until it is known to have arrived");
-        let Poll::Ready(Ok(heard)) = take_as(&mailbox, Seat(2)) else { panic!("nothing") };
-        assert_eq!(heard.matches("not delivered").count(), 12, "{heard}");
+        mailbox.push(letter("b")).unwrap();
+        mailbox.answer(Frame::new("pong".into())).unwrap();
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl Room {
         };
         if news == News::Applied {
             self.version = version;
-            self.gone.clear();
+            self.gone.retain(|_, gone| *gone > version);
         }
         news
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Router;
 use super::acceptance::Named;
 use super::ways::Refused;
-use crate::backplane::{Delivery, Envelope};
+use crate::backplane::Delivery;
 use crate::chance;
 use crate::dialect;
 use crate::goodbye::Goodbye;
@@ -56,7 +56,7 @@ impl Router {
             hub.find(room, peer)
         };
         if let Place::On(node) = place {
-            self.tell_node(node, Envelope::Missed { room: room.clone(), peer: peer.clone() });
+            self.miss(&node, room, [peer]);
         }
     }
 

@@ -56,7 +56,7 @@ impl Router {
         }
         if !self.hub.lock().session(speaker)?.says(&name) {
             // It may not have heard that it was accepted.
-            self.accept([named]);
+            self.answer(speaker, dialect.encode(&Event::Accepted { id: &name }))?;
             return Ok(None);
         }
         if receipt == Receipt::Drop {
@@ -69,7 +69,10 @@ impl Router {
             let to = if let To::Peer(to) = message.0 { to } else { &speaker.peer };
             let why = Undelivered::Full;
             self.metrics.undeliverable(why);
-            self.answer(speaker, dialect.encode(&Event::Undelivered { to, why, id: Some(&name) }))?;
+            if let Some(word) = dialect.encode(&Event::Undelivered { to, why, id: Some(&name) }) {
+                let (room, to, letter) = (speaker.room.clone(), speaker.peer.clone(), Letter::word(word));
+                self.deliver(Delivery { room, to, letter, spent: Duration::ZERO });
+            }
             self.accept([named]);
             return Ok(None);
         }
@@ -151,15 +154,19 @@ impl Router {
         read: Instant,
     ) {
         let (now, spent) = (chance::now(), chance::since(read));
-        let refused = {
+        let refused: Vec<_> = {
             let mut ways = self.ways.lock();
-            let mut send = |(node, to)| {
+            let mut send = |(node, to): (NodeId, Vec<PeerId>)| {
                 let all = DeliveryToAll { room: room.clone(), to, letter: letter.clone(), spent };
-                ways.send_to_all(&node, all, now, &*self.backplane)
+                let refused = ways.send_to_all(&node, all, now, &*self.backplane);
+                (node, refused)
             };
-            nodes.into_iter().flat_map(&mut send).collect()
+            nodes.into_iter().map(&mut send).collect()
         };
-        self.refuse(refused);
+        for (node, refused) in refused {
+            self.miss(&node, room, refused.iter().map(|(delivery, _)| &delivery.to));
+            self.refuse(refused);
+        }
         self.stir();
     }
 

@@ -205,8 +205,11 @@ impl Ways {
             back.clear();
         }
         let (words, letters): (Vec<_>, Vec<_>) = returned.into_iter().partition(|envelope| {
-            use Envelope::{Changed, Holds, PassedOn, Roster, Settled};
-            matches!(envelope, Changed(_) | Roster { .. } | Settled { .. } | Holds { .. } | PassedOn { .. })
+            use Envelope::{Changed, Holds, Missed, PassedOn, Roster, Settled};
+            matches!(
+                envelope,
+                Changed(_) | Roster { .. } | Settled { .. } | Holds { .. } | PassedOn { .. } | Missed { .. }
+            )
         });
         self.words.extend(words.into_iter().map(|word| (node.clone(), word)));
         for delivery in letters.into_iter().flat_map(deliveries) {

@@ -283,3 +283,15 @@ test('who comes back on hearing what was not sent still hears when the network i
   await settled();
   assert.equal(ada.state, 'connected', 'without waiting for her turn');
 });
+
+test('who comes back on hearing that she has left has said goodbye', async (t) => {
+  const node = new FakeNode(t);
+  const ada = await node.lets('Ada');
+  const first = node.socket;
+  ada.addEventListener('state', () => ada.state === 'ended' && ada.connect());
+  ada.leave();
+  node.id = 'ada the second';
+  await node.passes(dialledAgain);
+  assert.ok(first.asked.includes('bye'));
+  assert.equal(ada.state, 'connected');
+});

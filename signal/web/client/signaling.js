@@ -148,10 +148,11 @@ export class Signaling extends EventTarget {
   leave() {
     if (this.#over || this.#leaving) return;
     this.#leaving = this.#left = true;
-    this.#tell("ended", { why: "left", text: "" });
     if (this.#welcomed) this.#sayBye();
     else if (this.pass) this.#hurry();
     else this.#stop();
+    // At last: who hears it may begin anew.
+    this.#tell("ended", { why: "left", text: "" });
   }
 
   /** With a ping, as a line that is dead should be found so. */

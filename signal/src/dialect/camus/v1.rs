@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Camus, Customs, Dialect, Door, Incoming, Knock, from_server, json, obey, read, refuse};
+use super::{Camus, Customs, Dialect, Door, Incoming, Knock, from_server, json, obey, read, refuse, shorten};
 use crate::message::{Command, Event, Frame, Parting, PeerId, Speaker, Undelivered};
 
 /// The subprotocol's name, as clients ask for it.
@@ -106,7 +106,7 @@ pub(super) fn accepted(id: &str) -> Frame {
 }
 
 pub(super) fn undeliverable(id: &str, to: &PeerId, why: Undelivered) -> Frame {
-    let (id, receiver, reason) = (json(id), json(to.as_str()), json(why.label()));
+    let (id, receiver, reason) = (json(id), json(&shorten(to.as_str())), json(why.label()));
     from_server("undeliverable", &format!("{{\"id\":{id},\"receiver\":{receiver},\"reason\":{reason}}}"))
 }
 
