@@ -100,6 +100,16 @@ impl Talker {
         id
     }
 
+    /// Her node knows of whoever has this id.
+    async fn finds(&mut self, id: &str) {
+        loop {
+            self.writes(&json!({ "receiver": SERVER, "type": "get-room-info" })).await;
+            if self.hears("room-info").await.to_string().contains(id) {
+                return;
+            }
+        }
+    }
+
     async fn next(&mut self) -> Value {
         let what = format!("a frame at {}, who has heard {:?}", self.browser.name, self.kept);
         within(&what, self.ear.recv()).await.expect("she is connected")
@@ -149,12 +159,8 @@ async fn knocks(browser: &Browser, token: &str) -> (SplitSink<Wire, Message>, Un
 /// Alice and Bob, as soon as her node knows of him.
 async fn meet(house: &House) -> (Talker, Talker) {
     let (mut alice, bob) = (Talker::enters(house, "Alice").await, Talker::enters(house, "Bob").await);
-    loop {
-        alice.writes(&json!({ "receiver": SERVER, "type": "get-room-info" })).await;
-        if alice.hears("room-info").await.to_string().contains(&bob.id) {
-            return (alice, bob);
-        }
-    }
+    alice.finds(&bob.id).await;
+    (alice, bob)
 }
 
 async fn the_first_word_is_what_the_connection_is(house: &mut House) {
@@ -189,6 +195,7 @@ async fn a_message_with_a_name_is_accepted_when_it_is_safe(house: &mut House) {
 async fn a_message_that_is_said_again_does_nothing_twice(house: &mut House) {
     let (mut alice, mut bob) = meet(house).await;
     let [mut dave] = house.meet(["Dave"], "capsule").await;
+    alice.finds(&dave.id).await;
     for to in [bob.id.clone(), dave.id.clone()] {
         let message = json!({ "receiver": to, "type": "text", "data": 1, "id": format!("to {to}") });
         for _ in 0..3 {
@@ -253,6 +260,7 @@ async fn of_more_than_may_be_open_each_is_told(house: &mut House) {
 async fn who_speaks_plain_camus_sees_no_difference(house: &mut House) {
     let mut alice = Talker::enters(house, "Alice").await;
     let mut bob = house.enters("Bob", "capsule").await;
+    alice.finds(&bob.id).await;
     alice.says(&bob.id, json!("hello")).await;
     let expected = common::frame(&alice.id, &bob.id, "text", "\"hello\"");
     bob.hears_exactly(&expected).await;
