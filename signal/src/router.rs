@@ -386,7 +386,7 @@ impl Router {
         for (node, word) in words {
             match word {
                 Envelope::Settled { numbers } => self.receipts.keep(node, numbers),
-                Envelope::Missed { room, peer } => self.miss(&node, &room, [&peer]),
+                Envelope::Missed { room, peer } => self.note_missed(&node, &room, [&peer]),
                 word => unsaid.push((now + UNSAID_FOR, node, word)),
             }
         }
@@ -396,7 +396,7 @@ impl Router {
 
     /// These peers on `node` did not get something, of which it is told soon: of the many things that one may miss at once, one
     /// is enough.
-    fn miss<'a>(&self, node: &NodeId, room: &RoomId, peers: impl IntoIterator<Item = &'a PeerId>) {
+    fn note_missed<'a>(&self, node: &NodeId, room: &RoomId, peers: impl IntoIterator<Item = &'a PeerId>) {
         let (mut missed, until) = (self.missed.lock(), chance::now() + UNSAID_FOR);
         for peer in peers.into_iter().take(MAX_UNSAID.saturating_sub(missed.len())) {
             missed.entry((node.clone(), room.clone(), peer.clone())).or_insert(until);

@@ -56,7 +56,7 @@ impl Router {
             hub.find(room, peer)
         };
         if let Place::On(node) = place {
-            self.miss(&node, room, [peer]);
+            self.note_missed(&node, room, [peer]);
         }
     }
 

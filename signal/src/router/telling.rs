@@ -164,7 +164,7 @@ impl Router {
             nodes.into_iter().map(&mut send).collect()
         };
         for (node, refused) in refused {
-            self.miss(&node, room, refused.iter().map(|(delivery, _)| &delivery.to));
+            self.note_missed(&node, room, refused.iter().map(|(delivery, _)| &delivery.to));
             self.refuse(refused);
         }
         self.stir();
